@@ -1,0 +1,131 @@
+# The commands of daily work; `make help` lists them. Each does its own set-up, and everything generated is in .cache/.
+# INVENTORY=inventories/dev chooses another environment, ARGS="-e version=1.0.0" is handed to ansible-playbook or pytest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+INVENTORY ?= inventories/local
+ARGS ?=
+SCENARIO ?=
+
+VENV := $(CURDIR)/.cache/venv
+# A calling shell's Python or Ansible settings must not reach the locked environment.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV ANSIBLE_COLLECTIONS_PATH ANSIBLE_ROLES_PATH ANSIBLE_INVENTORY
+export PATH := $(VENV)/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+PLAYBOOK := ansible-playbook --inventory $(INVENTORY)
+CHECKS := check-ruff check-yamllint check-changelog check-mypy check-lint check-sanity check-unit check-collection
+
+##@ Daily work
+.PHONY: deploy
+deploy: setup artifacts up ## Start the local hosts if need be and bring the environment to what the inventory says
+	@echo "==> Deploying to $(INVENTORY)"
+	@$(PLAYBOOK) $(ARGS) plano.delivery.deploy
+
+.PHONY: rollback
+rollback: setup ## Go back to the last confirmed release (ARGS="-e version=1.0.0" names another)
+	@$(PLAYBOOK) $(ARGS) plano.delivery.rollback
+
+.PHONY: status
+status: setup ## Show what runs where
+	@$(PLAYBOOK) $(ARGS) plano.delivery.status
+
+.PHONY: down
+down: setup ## Remove the local hosts and every trace of them
+	@echo "==> Removing the local hosts"
+	@ansible-playbook --inventory inventories/local molecule/shared/destroy.yml
+
+##@ Its parts
+.PHONY: setup
+setup: ## Install what the machine lacks, into .cache where possible
+	@tools/setup
+
+.PHONY: artifacts
+artifacts: setup ## Build the sample backend's releases
+	@$(VENV)/bin/python examples/backend/build.py
+
+.PHONY: images
+images: setup ## Build the images of the local and test hosts
+	@printf '%s\n' bookworm trixie | xargs --max-procs=2 --replace tools/host_image {} >/dev/null
+
+.PHONY: up
+up: setup ## Start the local hosts
+ifeq ($(INVENTORY),inventories/local)
+	@tools/host_image trixie >/dev/null
+	@echo "==> Starting the local hosts"
+	@ansible-playbook --inventory inventories/local molecule/shared/create.yml
+endif
+
+.PHONY: clean
+clean: ## Remove all hosts, their images and .cache
+	@if [[ -x $(VENV)/bin/ansible-playbook ]]; then \
+	  for inventory in inventories/local molecule/shared/inventory; do \
+	    ansible-playbook --inventory $$inventory molecule/shared/destroy.yml; \
+	  done; \
+	  tools/host_image --remove; tools/podman --release; \
+	fi
+	@rm -rf .cache plano-delivery-*.tar.gz
+
+##@ Quality
+.PHONY: test
+test: setup ## Everything: checks, real hosts of every supported system, the README's commands
+	@$(VENV)/bin/python tools/run_tests $(ARGS)
+
+.PHONY: check
+check: setup ## Lint, types, sanity, unit tests and the built collection (no hosts)
+	@$(MAKE) --jobs=$$(nproc) --keep-going --output-sync=target $(CHECKS)
+
+.PHONY: molecule
+molecule: setup artifacts images ## Scenarios on Debian 12 and 13 (SCENARIO=backend runs one)
+	@tools/molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all) $(ARGS)
+
+.PHONY: integration
+integration: setup artifacts ## The README's commands, as written
+	@pytest --junitxml=.cache/junit/integration.xml tests/integration $(ARGS)
+
+.PHONY: bench
+bench: setup artifacts up ## Measure deploy and rollback
+	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
+
+.PHONY: lock
+lock: setup ## Write requirements.txt anew from requirements.in
+	@tools/lock
+
+.PHONY: check-ruff
+check-ruff: setup
+	@tools/stage "ruff" bash -c "ruff check --quiet . && ruff format --quiet --check ."
+
+.PHONY: check-yamllint
+check-yamllint: setup
+	@tools/stage "yamllint" yamllint --strict .
+
+.PHONY: check-changelog
+check-changelog: setup
+	@tools/stage "antsibull-changelog" antsibull-changelog lint
+
+.PHONY: check-mypy
+check-mypy: setup
+	@tools/stage "mypy" mypy
+
+.PHONY: check-lint
+check-lint: setup
+	@tools/stage "ansible-lint" ansible-lint --offline --profile production -q
+
+.PHONY: check-sanity
+check-sanity: setup
+	@tools/stage "ansible-test sanity" tools/sanity
+
+.PHONY: check-unit
+check-unit: setup
+	@tools/stage "unit tests" pytest --junitxml=.cache/junit/unit.xml tests/unit
+
+.PHONY: check-collection
+check-collection: setup
+	@tools/stage "collection tarball" tools/check_tarball
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
