@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine puts itself on the host as /opt/plano/bin/plano: the same code, without a controller."""
+
+from __future__ import annotations
+
+import io
+import pkgutil
+import zipfile
+from pathlib import Path
+
+from . import cli, fs
+from .release import OPT
+from .systemd import UNIT_DIR, Host
+
+MODULES = (
+    "__init__",
+    "activate",
+    "archive",
+    "bundle",
+    "change",
+    "cli",
+    "errors",
+    "fs",
+    "health",
+    "ledger",
+    "lock",
+    "proxy",
+    "release",
+    "status",
+    "store",
+    "systemd",
+)
+PACKAGE = "plano_engine"
+# Ansible ships to the host only what is imported; cli is what the command starts with.
+MAIN = f"import sys\nfrom {PACKAGE}.cli import {cli.main.__name__}\nsys.exit(main())\n"
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold: the same sources give the same bytes
+
+RECOVER_UNIT = "plano-recover.service"
+RECOVER = """# Written by the plano engine; changes here are lost.
+[Unit]
+Description=Revert releases that were switched but never confirmed
+Documentation=https://github.com/plano-delivery/plano.delivery
+DefaultDependencies=no
+After=local-fs.target systemd-tmpfiles-setup.service
+Before=basic.target
+ConditionPathExists=/opt/plano/bin/plano
+
+[Service]
+Type=oneshot
+ExecStart=/opt/plano/bin/plano recover --boot
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def zipapp() -> bytes:
+    """Return the engine as an executable zip, the same bytes for the same sources."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for name in MODULES:
+            source = pkgutil.get_data(__package__ or "", f"{name}.py")
+            if source is None:
+                raise OSError(f"the engine cannot read its own module {name}")
+            archive.writestr(zipfile.ZipInfo(f"{PACKAGE}/{name}.py", EPOCH), source)
+        archive.writestr(zipfile.ZipInfo("__main__.py", EPOCH), MAIN)
+    return b"#!/usr/bin/python3 -I\n" + target.getvalue()
+
+
+def install(host: Host, opt: Path = OPT, unit_dir: Path = UNIT_DIR) -> bool:
+    """Put the engine and its recovery unit on the host; say whether anything differed."""
+    command = opt / "bin" / "plano"
+    unit = unit_dir / RECOVER_UNIT
+    wanted = zipapp()
+    changed = False
+    fs.make_dir(command.parent)
+    if not command.is_file() or command.read_bytes() != wanted:
+        fs.write_atomic(command, wanted, 0o755)
+        changed = True
+    if not unit.is_file() or unit.read_text(encoding="utf-8") != RECOVER:
+        fs.write_atomic(unit, RECOVER.encode())
+        host.daemon_reload()
+        changed = True
+    host.enable(RECOVER_UNIT)
+    return changed

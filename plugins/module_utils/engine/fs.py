@@ -1,0 +1,163 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every file-system effect of the engine: old or new, never between.
+
+The order is always unique temp, fsync of the file, rename, fsync of the directory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import stat
+import uuid
+from pathlib import Path
+
+CHUNK = 1 << 20
+
+
+def fsync_dir(path: Path) -> None:
+    """Make the names inside *path* durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_dir(path: Path, mode: int = 0o755) -> None:
+    """Create *path* and its parents durably; an existing directory keeps its mode."""
+    if path.is_dir():
+        return
+    make_dir(path.parent)
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return
+    path.chmod(mode)
+    fsync_dir(path.parent)
+
+
+def temp_beside(path: Path) -> Path:
+    """Return an unused name in the directory of *path*, so that a rename stays on one file system."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace *path* by *data*; after a crash the old or the new content stands there."""
+    temp = temp_beside(path)
+    try:
+        write_new(temp, data, mode)
+        os.replace(temp, path)
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+    fsync_dir(path.parent)
+
+
+def write_new(path: Path, data: bytes, mode: int) -> None:
+    """Create *path*, which must not exist, with *data* made durable."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(fd, "wb") as stream:
+        stream.write(data)
+        os.fchmod(stream.fileno(), mode)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def symlink_atomic(target: str, path: Path) -> None:
+    """Point the symlink *path* at *target* in one step."""
+    temp = temp_beside(path)
+    try:
+        os.symlink(target, temp)
+        os.replace(temp, path)
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+    fsync_dir(path.parent)
+
+
+def unlink_durable(path: Path) -> None:
+    """Remove the file or link *path* if it is there."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    fsync_dir(path.parent)
+
+
+def sync_file_system(path: Path) -> None:
+    """Flush everything written to the file system of *path*: one call instead of an fsync per file."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(fd) != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error), str(path))
+    finally:
+        os.close(fd)
+
+
+def sha256_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while True:
+            chunk = stream.read(CHUNK)
+            if not chunk:
+                return digest.hexdigest()
+            digest.update(chunk)
+
+
+def tree_manifest(root: Path, skip: frozenset[str] = frozenset()) -> dict[str, str]:
+    """Describe every file and link below *root*.
+
+    Returns relative path to ``<octal mode> <sha256>`` for a file and ``-> <target>`` for a link.
+    Names in *skip* are left out at the top level. Compiled Python caches are left out because the
+    interpreter may rewrite them.
+    """
+    found: dict[str, str] = {}
+    for folder, dirs, files in os.walk(root):
+        at_top = Path(folder) == root
+        dirs[:] = sorted(d for d in dirs if d != "__pycache__" and not (at_top and d in skip))
+        for name in sorted(files) + [d for d in dirs if os.path.islink(os.path.join(folder, d))]:
+            path = Path(folder, name)
+            relative = path.relative_to(root).as_posix()
+            if at_top and name in skip:
+                continue
+            info = path.lstat()
+            if stat.S_ISLNK(info.st_mode):
+                found[relative] = f"-> {os.readlink(path)}"
+            else:
+                found[relative] = f"{stat.S_IMODE(info.st_mode):04o} {sha256_file(path)}"
+    return found
+
+
+def manifest_faults(expected: dict[str, str], found: dict[str, str]) -> list[str]:
+    """Say, a line each, where *found* differs from *expected*."""
+    faults = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
+    faults += [f"{name} is not part of it" for name in sorted(found.keys() - expected.keys())]
+    faults += [
+        f"{name} was changed" for name in sorted(expected.keys() & found.keys()) if expected[name] != found[name]
+    ]
+    return faults
+
+
+def remove_tree(path: Path) -> None:
+    """Remove the directory *path* so that a crash leaves either all of it under its name or nothing."""
+    if not path.is_dir():
+        return
+    doomed = temp_beside(path)
+    os.rename(path, doomed)
+    fsync_dir(path.parent)
+    shutil.rmtree(doomed)
+
+
+def free_bytes(path: Path) -> int:
+    """Return the bytes an ordinary process may still write to the file system of *path*."""
+    while not path.exists():
+        path = path.parent
+    info = os.statvfs(path)
+    return info.f_bavail * info.f_frsize

@@ -1,0 +1,95 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One change at a time: a kernel flock, which cannot outlive its holder, and a record of who holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .errors import EngineError
+from .fs import make_dir
+
+POLL_SECONDS = 0.05
+
+
+class Busy(EngineError):
+    """Another change holds the lock; *holder* says which."""
+
+    def __init__(self, component: str, holder: dict[str, Any]) -> None:
+        self.holder = holder
+        super().__init__(
+            f"{component} is being changed by change {holder.get('change', 'unknown')} "
+            f"(release {holder.get('release', 'unknown')}, pid {holder.get('pid', 'unknown')}, "
+            f"since {holder.get('since', 'unknown')}). Nothing was done; run the same command again when it has ended."
+        )
+
+
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+class Lock:
+    """The lock of one component. The file stays; only the flock and the record inside it change."""
+
+    def __init__(self, path: Path, component: str) -> None:
+        self.path = path
+        self.component = component
+        self._fd: int | None = None
+        self.taken_over: dict[str, Any] | None = None
+
+    def holder(self) -> dict[str, Any]:
+        """Return the record of the present or last holder, empty if none is readable."""
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8") or "{}")
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def acquire(self, record: dict[str, Any], wait: float = 0.0) -> None:
+        """Take the lock within *wait* seconds or raise Busy.
+
+        A record left by a holder that died is kept in ``taken_over``: the kernel freed its flock, so no
+        human is needed.
+        """
+        make_dir(self.path.parent)
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    os.close(fd)
+                    raise Busy(self.component, self.holder()) from None
+                time.sleep(POLL_SECONDS)
+        self._fd = fd
+        self.taken_over = self.holder() or None
+        self._write({**record, "pid": os.getpid(), "boot": boot_id()})
+
+    def release(self) -> None:
+        if self._fd is not None:
+            self._write({})
+            os.close(self._fd)
+            self._fd = None
+
+    def _write(self, record: dict[str, Any]) -> None:
+        assert self._fd is not None
+        data = json.dumps(record, sort_keys=True).encode() if record else b""
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, data, 0)
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()

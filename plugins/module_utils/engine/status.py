@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runs where: read from the ledger, the disk and the running process, and compared."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from . import health
+from .change import Component
+from .errors import EngineError
+from .ledger import LedgerError
+from .release import Layout, expand, tokens
+from .systemd import Host
+
+COLUMNS = ("component", "host", "version", "since", "state", "standby", "drift")
+
+
+def components(layout: Layout) -> list[str]:
+    """Return the names of all components that have a ledger on this host."""
+    return sorted(path.parent.name for path in layout.var.glob("*/ledger.*l*")) if layout.var.is_dir() else []
+
+
+def report(name: str, host: Host, opt: Layout) -> dict[str, Any]:
+    """Describe one component. A damaged ledger or a silent process is part of the answer, not an error."""
+    component = Component(Layout(name, opt.opt, opt.var, opt.run), host)
+    found: dict[str, Any] = {
+        "component": name,
+        "release": None,
+        "version": None,
+        "since": None,
+        "standby": None,
+        "drift": [],
+    }
+    try:
+        past = component.ledger().history
+    except LedgerError as exc:
+        return {**found, "state": "damaged", "drift": [str(exc)]}
+    current = component.described(past.current)
+    if current is None:
+        gone = [f"release {past.current} is gone from the disk"] if past.current else []
+        return {**found, "state": "absent" if not gone else "damaged", "drift": gone, "candidates": []}
+    acting = component.strategy(current)
+    drift = component.releases.verify(current["id"])
+    try:
+        drift += acting.drift(current)
+    except EngineError as exc:
+        drift.append(str(exc))
+    slot = acting.slot_of(current)
+    base = (current["activation"].get("proxy") or {}).get("url")
+    fault = health.fault(host, expand(current["health"], tokens(component.layout, current, slot, base)))
+    if fault:
+        drift.append(fault)
+    previous = component.described(past.previous)
+    found.update(
+        release=current["id"],
+        version=current["version"],
+        since=past.since,
+        state="switched" if past.pending else "unhealthy" if fault else "confirmed",
+        standby=_standby(component, past.versions, current["id"]),
+        previous=previous["version"] if previous else None,
+        slot=slot,
+        drift=drift,
+        candidates=[name for name in past.stack[:-1] if component.releases.has(name)],
+        rejected=sorted(past.rejected),
+    )
+    return found
+
+
+def _standby(component: Component, versions: dict[str, str], current: str) -> str | None:
+    for name in component.releases.names():
+        if name != current and component.releases.has(name):
+            release = component.releases.description(name)
+            if component.strategy(release).standby(release):
+                return versions.get(name) or str(release["version"])
+    return None
+
+
+def row(found: dict[str, Any], host: str) -> dict[str, str]:
+    """Return one line of the status table, every cell a short text."""
+    drift = found["drift"]
+    return {
+        "component": found["component"],
+        "host": host,
+        "version": found["version"] or "-",
+        "since": (found["since"] or "-")[:19].replace("T", " "),
+        "state": found["state"],
+        "standby": found["standby"] or "-",
+        "drift": "none" if not drift else drift[0] + (f" (+{len(drift) - 1})" if len(drift) > 1 else ""),
+    }
+
+
+def table(rows: Sequence[dict[str, str]], columns: Sequence[str] = COLUMNS) -> str:
+    """Lay *rows* out as a plain text table with a header."""
+    widths = [max([len(name)] + [len(item[name]) for item in rows]) for name in columns]
+    lines = ["  ".join(name.upper().ljust(width) for name, width in zip(columns, widths)).rstrip()]
+    lines += ["  ".join(item[name].ljust(width) for name, width in zip(columns, widths)).rstrip() for item in rows]
+    return "\n".join(lines)

@@ -1,0 +1,222 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The store: unpacked artifacts by digest, complete or absent, re-verifiable, never changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from . import archive, fs
+from .errors import EngineError
+from .systemd import Host
+
+FETCH_SECONDS = 30.0
+SPACE_RESERVE = 64 << 20
+# A wheel unpacks to about three times its size (measured on the sample backend), compiled caches included.
+VENV_FACTOR = 4
+
+
+def shown(url: str) -> str:
+    """Return *url* without its query, which may hold a signature."""
+    return url.split("?", 1)[0]
+
+
+class Store:
+    """All artifacts on this host, in ``<root>/sha256/<hex>/``: files, venv, entry.json."""
+
+    def __init__(self, root: Path, host: Host) -> None:
+        self.root = root
+        self.host = host
+
+    def path(self, sha256: str) -> Path:
+        return self.root / "sha256" / sha256
+
+    def has(self, sha256: str) -> bool:
+        return (self.path(sha256) / "entry.json").is_file()
+
+    def entry(self, sha256: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.path(sha256) / "entry.json").read_text(encoding="utf-8"))
+        return found
+
+    def digests(self) -> list[str]:
+        folder = self.root / "sha256"
+        return (
+            sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+        )
+
+    def manifest(self, sha256: str) -> dict[str, Any]:
+        """Return plano.json of the artifact, empty if it carries none."""
+        try:
+            found = json.loads((self.path(sha256) / "files" / "plano.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def verify(self, sha256: str) -> list[str]:
+        """Hash every file again and say what differs."""
+        if not self.has(sha256):
+            return [f"artifact {sha256} is not in the store"]
+        found = fs.tree_manifest(self.path(sha256), frozenset({"entry.json"}))
+        return fs.manifest_faults(self.entry(sha256)["files"], found)
+
+    def add(self, artifact: dict[str, Any]) -> dict[str, float]:
+        """Fetch, verify, unpack and build *artifact*, then rename it into place.
+
+        Returns the seconds of each phase. Raises EngineError; then nothing is left behind.
+        """
+        phases: dict[str, float] = {}
+        sha256 = artifact["sha256"]
+        fs.make_dir(self.root / "sha256")
+        staging = self.root / f".staging-{uuid.uuid4().hex}"
+        staging.mkdir(mode=0o755)
+        try:
+            with _Timed(phases, "fetch"):
+                blob = staging / "blob"
+                self._fetch(artifact, blob)
+            tree = staging / "tree"
+            tree.mkdir()
+            if artifact.get("format") == "file":
+                (tree / "files").mkdir()
+                name = Path(urlsplit(artifact["sources"][0]).path).name
+                os.rename(blob, tree / "files" / name)
+            else:
+                with _Timed(phases, "verify"):
+                    contents = archive.inspect(blob)
+                    factor = VENV_FACTOR if artifact.get("build") == "python" else 1
+                    self._need(contents.size * factor + SPACE_RESERVE, "unpack the artifact")
+                with _Timed(phases, "unpack"):
+                    (tree / "files").mkdir()
+                    archive.extract(blob, tree / "files", int(artifact.get("strip") or 0))
+            if artifact.get("build") == "python":
+                with _Timed(phases, "venv"):
+                    self._build_python(tree, self.path(sha256))
+            with _Timed(phases, "seal"):
+                entry = {"sha256": sha256, "version": artifact["version"], "files": fs.tree_manifest(tree)}
+                fs.write_new(tree / "entry.json", json.dumps(entry, sort_keys=True).encode(), 0o644)
+                fs.sync_file_system(tree)
+                self._publish(tree, self.path(sha256))
+        except OSError as exc:
+            raise EngineError(
+                f"cannot store artifact {artifact['version']} under {self.root}: {exc.strerror or exc}"
+            ) from exc
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return phases
+
+    def remove(self, sha256: str) -> None:
+        fs.remove_tree(self.path(sha256))
+
+    def sweep(self, older_than: float = 86400.0) -> None:
+        """Remove staging directories that an interruption left a day ago or earlier."""
+        if not self.root.is_dir():
+            return
+        for path in self.root.glob(".staging-*"):
+            if time.time() - path.stat().st_mtime > older_than:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _publish(self, tree: Path, final: Path) -> None:
+        try:
+            os.rename(tree, final)
+        except OSError:
+            # Another run stored the same digest first: by its name it is the same artifact.
+            if not self.has(final.name):
+                raise
+        fs.fsync_dir(final.parent)
+
+    def _need(self, needed: int, purpose: str) -> None:
+        free = fs.free_bytes(self.root)
+        if free < needed:
+            raise EngineError(
+                f"no space to {purpose}: {self.root} has {free / 1e6:.0f} MB free, {needed / 1e6:.0f} MB are needed; "
+                f"free some space or let fewer releases be kept, then run the same command again"
+            )
+
+    def _fetch(self, artifact: dict[str, Any], destination: Path) -> None:
+        """Get the artifact from the first source that has it, and refuse any other bytes than asked for."""
+        faults: list[str] = []
+        uploaded = artifact.get("uploaded")
+        for source in [f"file://{uploaded}"] if uploaded else artifact["sources"]:
+            try:
+                with urllib.request.urlopen(source, timeout=FETCH_SECONDS) as stream:
+                    length = int(stream.headers.get("Content-Length") or 0)
+                    self._need(length + SPACE_RESERVE, "fetch the artifact")
+                    with destination.open("xb") as out:
+                        shutil.copyfileobj(stream, out, fs.CHUNK)
+            except (OSError, ValueError, urllib.error.URLError) as exc:
+                destination.unlink(missing_ok=True)
+                faults.append(f"{shown(source)}: {getattr(exc, 'reason', exc)}")
+                continue
+            actual = fs.sha256_file(destination)
+            if actual == artifact["sha256"]:
+                return
+            size = destination.stat().st_size
+            destination.unlink()
+            faults.append(f"{shown(source)}: sha256 is {actual} ({size} bytes), expected {artifact['sha256']}")
+        raise EngineError(
+            f"no source has artifact {artifact['version']} with the pinned sha256: {'; '.join(faults)}. "
+            "Nothing was unpacked; correct the pin or the source and run the same command again"
+        )
+
+    def _build_python(self, tree: Path, final: Path) -> None:
+        """Build the virtual environment from the artifact's own wheels, without any network.
+
+        It is made in staging, so the interpreter lines of its scripts are pointed at *final* afterwards;
+        the interpreter itself finds its environment relative to where it stands.
+        """
+        wheels = sorted(Path("/usr/share/python-wheels").glob("pip-*.whl"))
+        if not wheels:
+            raise EngineError(
+                "cannot build the virtual environment: Debian's python3-venv is not installed on this host"
+            )
+        venv = tree / "venv"
+        self.host.must(["/usr/bin/python3", "-m", "venv", "--without-pip", str(venv)])
+        files = tree / "files"
+        done = self.host.run(
+            [
+                str(venv / "bin/python"),
+                str(wheels[-1] / "pip"),
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-cache-dir",
+                "--no-index",
+                "--no-deps",
+                "--require-hashes",
+                f"--find-links={files / 'wheels'}",
+                f"--requirement={files / 'requirements.txt'}",
+            ],
+            timeout=600,
+            env={"PIP_CONFIG_FILE": os.devnull, "PYTHONDONTWRITEBYTECODE": ""},
+        )
+        if done.code != 0:
+            raise EngineError(f"cannot build the virtual environment from the artifact's wheels: {done.why}")
+        for script in [*(venv / "bin").iterdir(), venv / "pyvenv.cfg"]:
+            if script.is_file() and not script.is_symlink():
+                text = script.read_bytes()
+                moved = text.replace(str(venv).encode(), str(final / "venv").encode())
+                if moved != text:
+                    script.write_bytes(moved)
+
+
+class _Timed:
+    """Add the seconds of the block to phases[name]."""
+
+    def __init__(self, phases: dict[str, float], name: str) -> None:
+        self.phases = phases
+        self.name = name
+
+    def __enter__(self) -> None:
+        self.started = time.monotonic()
+
+    def __exit__(self, *exc: object) -> None:
+        self.phases[self.name] = round(self.phases.get(self.name, 0.0) + time.monotonic() - self.started, 3)

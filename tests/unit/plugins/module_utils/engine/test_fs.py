@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.plano.delivery.plugins.module_utils.engine import fs
+
+
+def test_a_failed_write_leaves_the_old_content_and_no_litter(tmp_path, monkeypatch):
+    path = tmp_path / "f"
+    fs.write_atomic(path, b"old")
+
+    def refuse(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        fs.write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [item.name for item in tmp_path.iterdir()] == ["f"]
+
+
+def test_the_file_is_durable_before_its_name_and_the_name_after_it(tmp_path, monkeypatch):
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *args, real=real, name=name: (calls.append(name), real(*args))[1])
+    fs.write_atomic(tmp_path / "f", b"x")
+    assert calls == ["fsync", "replace", "fsync"]
+
+
+def test_a_link_is_replaced_in_one_step(tmp_path):
+    fs.symlink_atomic("one", tmp_path / "current")
+    fs.symlink_atomic("two", tmp_path / "current")
+    assert os.readlink(tmp_path / "current") == "two"
+    assert [item.name for item in tmp_path.iterdir()] == ["current"]
+
+
+def test_the_manifest_sees_content_mode_links_and_strangers(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "f").write_text("x")
+    (tmp_path / "l").symlink_to("d/f")
+    (tmp_path / "m").write_text("m")
+    before = fs.tree_manifest(tmp_path)
+    assert sorted(before) == ["d/f", "l", "m"]
+    (tmp_path / "d" / "f").write_text("y")
+    (tmp_path / "m").unlink()
+    (tmp_path / "new").write_text("")
+    assert fs.manifest_faults(before, fs.tree_manifest(tmp_path)) == [
+        "m is missing",
+        "new is not part of it",
+        "d/f was changed",
+    ]
+    (tmp_path / "l").unlink()
+    (tmp_path / "l").symlink_to("elsewhere")
+    assert "l was changed" in fs.manifest_faults(before, fs.tree_manifest(tmp_path))
+
+
+def test_compiled_caches_are_not_part_of_a_manifest(tmp_path):
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "x.pyc").write_bytes(b"")
+    assert fs.tree_manifest(tmp_path) == {}
