@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check the inputs of all roles for all hosts on the controller, before any host is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.plano.delivery.plugins.plugin_utils import _controller
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+# A value made of facts can only be known once the host was asked.
+FACTS = "ansible_facts"
+
+
+class ActionModule(ActionBase):
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        groups = task_vars["groups"]
+        seen: dict[tuple[str, str], list[str]] = {}
+        found: dict[str, list[str]] = {}
+        for host in task_vars["ansible_play_hosts_all"]:
+            mine = [
+                role
+                for group, roles in self._task.args["roles"].items()
+                if host in groups.get(group, [])
+                for role in roles
+            ]
+            for role in dict.fromkeys(mine):
+                for fault in self._role_faults(host, role, task_vars, seen):
+                    found.setdefault(f"{role}: {fault}", []).append(host)
+        if found:
+            lines = [f"{', '.join(hosts)}: {fault}" for fault, hosts in found.items()]
+            count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
+            raise AnsibleActionFail(
+                f"{count} in the inputs, no host was touched:\n" + "\n".join(f"- {line}" for line in lines)
+            )
+        result.update(changed=False)
+        return result
+
+    def _role_faults(
+        self, host: str, role: str, task_vars: dict[str, Any], seen: dict[tuple[str, str], list[str]]
+    ) -> list[str]:
+        options = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+        spec = options["argument_specs"]["main"]["options"]
+        defaults = self._role_file(role, "defaults")
+        variables = {
+            **defaults,
+            **dict(task_vars["hostvars"].raw_get(host)),
+            **self._role_file(role, "vars"),
+            "hostvars": task_vars["hostvars"],
+        }
+        templar = self._templar.copy_with_new_env(available_variables=variables)
+        faults: list[str] = []
+        values: dict[str, Any] = {}
+        skipped = []
+        for name in spec:
+            if name not in variables:
+                continue
+            if FACTS in str(variables[name]):
+                skipped.append(name)
+                continue
+            try:
+                values[name] = templar.template(variables[name])
+            except AnsibleError as exc:
+                faults.append(f"{name}: {exc.message}")
+                skipped.append(name)
+        checked = {name: option for name, option in spec.items() if name not in skipped}
+        faults += ArgumentSpecValidator(checked).validate(values).error_messages
+        catalog, wanted = values.get(f"{role}_artifacts"), values.get(f"{role}_version")
+        if isinstance(catalog, list) and wanted is not None:
+            faults += _controller.catalog_faults(role, catalog, str(wanted), seen)
+        return faults
+
+    def _role_file(self, role: str, kind: str) -> dict[str, Any]:
+        path = ROLES / role / kind / "main.yml"
+        return self._loader.load_from_file(str(path)) or {} if path.is_file() else {}

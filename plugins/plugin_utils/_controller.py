@@ -1,0 +1,174 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE to the collection: what the action plugins do on the controller, without Ansible."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Iterable, Mapping
+from urllib.parse import unquote, urlsplit
+
+import yaml
+
+from ansible_collections.plano.delivery.plugins.module_utils.engine import archive, fs
+from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
+from ansible_collections.plano.delivery.plugins.module_utils.engine.release import artifact_faults, version_fault
+
+PRESIGNED_SECONDS = 900
+PINS = "plano_pins"
+PINS_HEADER = (
+    "# Written by the rollback playbook: the next deploy goes to 'version' while the inventory still asks for\n"
+    "# 'instead_of', the version that was rolled back. Asking for another version needs no edit here.\n"
+)
+
+
+def local_path(source: str) -> Path | None:
+    """Return the path of a file: URL, None for any other."""
+    parts = urlsplit(source)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
+def run_id() -> str:
+    """Return one id for the whole run: every worker derives it from the same parent process."""
+    parent = os.getppid()
+    try:
+        # proc_pid_stat(5): field 22 is the start time in clock ticks after boot; the name in () may hold spaces.
+        ticks = int(Path(f"/proc/{parent}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+        boot = next(
+            line for line in Path("/proc/stat").read_text(encoding="ascii").splitlines() if line.startswith("btime")
+        )
+        started = int(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        started = time.time()
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(started)) + f"-{parent:x}"
+
+
+def change_stamp(task_vars: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Say who changes what and why, for the ledgers of all hosts."""
+    return {
+        "id": given.get("id") or str(task_vars.get("plano_change_id") or run_id()),
+        "actor": given.get("actor") or os.environ.get("GITHUB_ACTOR") or f"{getpass.getuser()}@{socket.gethostname()}",
+        "reason": given.get("reason") or str(task_vars.get("plano_reason") or ""),
+        "commit": given.get("commit")
+        or os.environ.get("GITHUB_SHA")
+        or _git_commit(str(task_vars.get("playbook_dir") or ".")),
+    }
+
+
+def _git_commit(folder: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
+
+
+def presign(source: str) -> str:
+    """Turn s3://bucket/key into a URL that a host can fetch without any AWS library or key."""
+    parts = urlsplit(source)
+    if parts.scheme != "s3":
+        return source
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError
+    except ImportError:
+        raise EngineError(f"source {source} needs boto3 on the controller: pip install boto3") from None
+    try:
+        client = boto3.client("s3")
+        return client.generate_presigned_url(
+            "get_object", Params={"Bucket": parts.netloc, "Key": parts.path.lstrip("/")}, ExpiresIn=PRESIGNED_SECONDS
+        )
+    except BotoCoreError as exc:
+        raise EngineError(f"source {source} cannot be presigned: {exc}") from None
+
+
+def catalog_faults(
+    component: str, catalog: Iterable[Mapping[str, Any]], wanted: str, seen: dict[tuple[str, str], list[str]]
+) -> list[str]:
+    """Return every fault of the pinned artifacts of *component* and of the *wanted* version.
+
+    Files on the controller are read to the last byte; *seen* remembers them between hosts.
+    """
+    faults = []
+    entries = list(catalog)
+    for entry in entries:
+        faults += [f"artifact {entry.get('version', 'without a version')}: {fault}" for fault in artifact_faults(entry)]
+    wrong = version_fault(wanted)
+    if wrong:
+        return [*faults, wrong]
+    chosen = next((entry for entry in entries if str(entry.get("version")) == wanted), None)
+    if chosen is None:
+        known = ", ".join(str(entry.get("version")) for entry in entries) or "none"
+        return [*faults, f"version '{wanted}' of {component} is unknown; pinned artifacts: {known}"]
+    if artifact_faults(chosen):
+        return faults
+    key = (str(chosen["sources"]), chosen["sha256"])
+    if key not in seen:
+        seen[key] = source_faults(chosen)
+    return [*faults, *(f"artifact {wanted}: {fault}" for fault in seen[key])]
+
+
+def source_faults(artifact: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with an artifact whose sources are all files on this controller.
+
+    Other sources are out of sight from here; the host checks them before it unpacks anything.
+    """
+    paths = [local_path(str(source)) for source in artifact["sources"]]
+    faults = []
+    for path in paths:
+        if path is None:
+            return []
+        if not path.is_file():
+            faults.append(f"source file {path} does not exist")
+            continue
+        actual = fs.sha256_file(path)
+        if actual != artifact["sha256"]:
+            faults.append(
+                f"source file {path} ({path.stat().st_size} bytes) has sha256 {actual}, expected {artifact['sha256']}"
+            )
+            continue
+        if (artifact.get("format") or "tar") == "tar":
+            try:
+                archive.inspect(path)
+            except EngineError as exc:
+                faults.append(str(exc))
+                continue
+        return []
+    return faults
+
+
+def find_local(artifact: Mapping[str, Any]) -> Path | None:
+    """Return the first source of *artifact* on this controller that exists."""
+    for source in artifact.get("sources") or []:
+        path = local_path(str(source))
+        if path is not None and path.is_file():
+            return path
+    return None
+
+
+def update_pins(path: Path, change: dict[str, dict[str, Any] | None]) -> bool:
+    """Set (or, with None, remove) the pins of components in the file *path*; say whether it differed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.parent.joinpath(f".{path.name}.lock").open("w", encoding="ascii") as lock:
+        # Several hosts roll back at once, each in a process of its own.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        old = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}
+        pins = dict(old.get(PINS) or {})
+        for component, pin in change.items():
+            pins.pop(component, None)
+            if pin is not None:
+                pins[component] = pin
+        if pins == (old.get(PINS) or {}):
+            return False
+        text = PINS_HEADER + "---\n" + yaml.safe_dump({PINS: pins}, sort_keys=True, default_style='"' if pins else None)
+        fs.write_atomic(path, text.encode())
+    return True
