@@ -115,7 +115,7 @@ options:
   activation:
     description:
       - How the release begins to serve. Key C(strategy) is one of V(bluegreen), V(restart), V(reload) and V(none).
-        Other keys are C(unit), C(unit_file), C(commands), C(restart_when), C(start_timeout), C(soak_seconds) (seconds), and for
+        Other keys are C(unit), C(unit_file), C(commands), C(withdraw), C(restart_when), C(start_timeout), C(soak_seconds) (seconds), and for
         V(bluegreen) C(ports), C(proxy), C(drain_seconds), C(bake_seconds).
     type: dict
     default: {}

@@ -161,6 +161,8 @@ class Strategy:
 
     def withdraw(self, new: dict[str, Any]) -> None:
         """There was nothing before *new*: leave nothing of it running."""
+        for argv in expand(new["activation"].get("withdraw") or [], self.words(new)):
+            self.host.must(argv)
         unit = new["activation"].get("unit")
         if unit and new["activation"].get("unit_file"):
             self.host.stop(unit)
@@ -212,6 +214,9 @@ class Reload(Strategy):
         if not self.host.is_active(unit):
             self.host.start(unit)
             return
+        self.reload(release, unit)
+
+    def reload(self, release: dict[str, Any], unit: str) -> None:
         done = self.host.run(["systemctl", "reload", unit])
         if done.code != 0:
             raise EngineError(f"{unit} did not reload: {done.why}{self.host.journal(unit)}")
@@ -224,7 +229,7 @@ class Reload(Strategy):
         unit = new["activation"].get("unit")
         if unit and not new["activation"].get("unit_file") and self.host.is_active(unit):
             # The service was there before us: give it back its own configuration.
-            self.host.run(["systemctl", "reload-or-restart", unit])
+            self.reload(new, unit)
 
 
 class BlueGreen(Strategy):

@@ -391,7 +391,7 @@ class Attempt:
         if not seconds:
             return
         flag = self.component.layout.confirm(self.order.attempt)
-        tell(self.component, self.order.attempt, {"status": WAITING, "release": new["id"]})
+        tell(self.component, self.order.attempt, self._outcome(WAITING, new, None))
         deadline = time.monotonic() + seconds
         while not flag.exists():
             if time.monotonic() >= deadline:
