@@ -22,7 +22,14 @@ from .ledger import CONFIRMED
 from .release import Layout
 from .systemd import Host
 
+
 EXIT_OK, EXIT_FAULT, EXIT_REFUSED = 0, 1, 2
+
+
+def say(text: str, error: bool = False) -> None:
+    """Write a line to the person at the terminal."""
+    (sys.stderr if error else sys.stdout).write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,10 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[args.command](args)
     except change.Refused as exc:
-        print(f"plano: {exc}", file=sys.stderr)
+        say(f"plano: {exc}", error=True)
         return EXIT_REFUSED
     except (EngineError, OSError) as exc:
-        print(f"plano: {exc}", file=sys.stderr)
+        say(f"plano: {exc}", error=True)
         return EXIT_FAULT
 
 
@@ -83,9 +90,9 @@ def _status(args: argparse.Namespace) -> int:
     layout = Layout("all")
     found = [status.report(name, Host(), layout) for name in status.components(layout)]
     if args.json:
-        print(json.dumps(found, indent=1, sort_keys=True))
+        say(json.dumps(found, indent=1, sort_keys=True))
     else:
-        print(status.table([status.row(item, socket.gethostname()) for item in found]))
+        say(status.table([status.row(item, socket.gethostname()) for item in found]))
     return EXIT_FAULT if any(item["drift"] for item in found) else EXIT_OK
 
 
@@ -93,7 +100,7 @@ def _history(args: argparse.Namespace) -> int:
     entries = _component(args.component).ledger().entries
     if args.json:
         for entry in entries:
-            print(json.dumps(entry, sort_keys=True))
+            say(json.dumps(entry, sort_keys=True))
         return EXIT_OK
     rows = [
         {
@@ -109,7 +116,7 @@ def _history(args: argparse.Namespace) -> int:
     ]
     for item in rows:
         item["reason"] = "".join(item["reason"])
-    print(status.table(rows, ("seq", "time", "state", "release", "change", "actor", "reason")))
+    say(status.table(rows, ("seq", "time", "state", "release", "change", "actor", "reason")))
     return EXIT_OK
 
 
@@ -122,7 +129,7 @@ def _rollback(args: argparse.Namespace) -> int:
         "reason": args.reason or "rolled back on the host",
     }
     order = Order.new(target, stamp, rollback=True, allow_rejected=args.allow_rejected)
-    print(f"plano: rolling {component.name} back to {target} ...", flush=True)
+    say(f"plano: rolling {component.name} back to {target} ...")
     change.launch(component, order)
     return _say(change.follow(component, order.attempt))
 
@@ -132,7 +139,7 @@ def _say(outcome: dict[str, Any]) -> int:
     if outcome.get("phases", {}).get("switch") is not None:
         words += f" (switch {outcome['phases']['switch'] * 1000:.0f} ms)"
     good = outcome["status"] in (CONFIRMED, change.UNCHANGED)
-    print(words if good else f"{words}: {outcome['message']}", file=sys.stdout if good else sys.stderr)
+    say(words if good else f"{words}: {outcome['message']}", error=not good)
     return EXIT_OK if good else EXIT_REFUSED if outcome["status"] == change.REFUSED else EXIT_FAULT
 
 
@@ -146,17 +153,17 @@ def _verify(args: argparse.Namespace) -> int:
             for release in component.releases.names()
             for fault in component.releases.verify(release)
         ]
-        print(
+        say(
             f"{name}: ledger of {count} entries holds, {len(component.releases.names())} releases, {len(faults)} faults"
         )
         wrong += len(faults)
         for fault in faults:
-            print(f"  {fault}")
+            say(f"  {fault}")
     store = Component(Layout("all")).store
     for digest in store.digests():
         for fault in store.verify(digest):
             wrong += 1
-            print(f"store {digest[:12]}: {fault}")
+            say(f"store {digest[:12]}: {fault}")
     return EXIT_FAULT if wrong else EXIT_OK
 
 
@@ -167,13 +174,13 @@ def _recover(args: argparse.Namespace) -> int:
         try:
             if args.rebuild:
                 aside = change.rebuild(component)
-                print(f"{name}: new ledger written" + (f", the old one is {aside}" if aside else ""))
+                say(f"{name}: new ledger written" + (f", the old one is {aside}" if aside else ""))
                 continue
             done = change.recover(component, args.boot)
-            print(done or f"{name}: nothing to recover")
+            say(done or f"{name}: nothing to recover")
         except (EngineError, OSError) as exc:
             # One damaged component must not keep the others from being recovered.
-            print(f"plano: {exc}", file=sys.stderr)
+            say(f"plano: {exc}", error=True)
             worst = EXIT_FAULT
     return worst
 

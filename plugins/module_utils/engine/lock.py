@@ -72,19 +72,18 @@ class Lock:
                 time.sleep(POLL_SECONDS)
         self._fd = fd
         self.taken_over = self.holder() or None
-        self._write({**record, "pid": os.getpid(), "boot": boot_id()})
+        self._write(fd, {**record, "pid": os.getpid(), "boot": boot_id()})
 
     def release(self) -> None:
         if self._fd is not None:
-            self._write({})
+            self._write(self._fd, {})
             os.close(self._fd)
             self._fd = None
 
-    def _write(self, record: dict[str, Any]) -> None:
-        assert self._fd is not None
+    def _write(self, fd: int, record: dict[str, Any]) -> None:
         data = json.dumps(record, sort_keys=True).encode() if record else b""
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, data, 0)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, data, 0)
 
     def __enter__(self) -> Lock:
         return self

@@ -25,6 +25,9 @@ SPACE_RESERVE = 64 << 20
 # A wheel unpacks to about three times its size (measured on the sample backend), compiled caches included.
 VENV_FACTOR = 4
 
+# Built once, with the handlers of the standard library: file, http and https, and a proxy where the host names one.
+_opener = urllib.request.build_opener()
+
 
 def shown(url: str) -> str:
     """Return *url* without its query, which may hold a signature."""
@@ -147,7 +150,7 @@ class Store:
         uploaded = artifact.get("uploaded")
         for source in [f"file://{uploaded}"] if uploaded else artifact["sources"]:
             try:
-                with urllib.request.urlopen(source, timeout=FETCH_SECONDS) as stream:
+                with _opener.open(source, timeout=FETCH_SECONDS) as stream:
                     length = int(stream.headers.get("Content-Length") or 0)
                     self._need(length + SPACE_RESERVE, "fetch the artifact")
                     with destination.open("xb") as out:
