@@ -276,6 +276,8 @@ def main() -> None:
     except (EngineError, OSError) as exc:
         module.fail_json(msg=str(exc))
     message = result.pop("message", "")
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
     if result["status"] not in GOOD:
         name = result.get("component") or params["component"]
         module.fail_json(msg=f"{name} {result.get('version') or ''}: {result['status']}: {message}", **result)

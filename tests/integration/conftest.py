@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,20 @@ class Environment:
             json.loads(line)
             for line in self.on("local-app", f"cat /var/lib/plano/{component}/ledger.jsonl").splitlines()
         ]
+
+    @contextmanager
+    def sources_cut(self) -> Iterator[None]:
+        """Take away every place an artifact could come from: the controller's files, and the host's way out."""
+        artifacts = ROOT / ".cache" / "artifacts"
+        away = artifacts.with_name("artifacts-away")
+        route = self.on("local-app", "ip route show default").strip()
+        artifacts.rename(away)
+        self.on("local-app", "ip route del default")
+        try:
+            yield
+        finally:
+            self.on("local-app", f"ip route add {route}")
+            away.rename(artifacts)
 
     def litter(self) -> str:
         """What an interrupted or refused change must not leave behind."""

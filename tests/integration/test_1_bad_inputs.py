@@ -154,6 +154,21 @@ def test_undefined_variables_are_all_listed_at_once(unharmed):
     untouched(done, "3 faults", "'not_there' is undefined", "'nor_this' is undefined", "'neither_that' is undefined")
 
 
+def test_no_output_tells_a_secret(unharmed):
+    secrets = [path.read_text().split()[0] for path in (ROOT / ".cache" / "secrets").iterdir()]
+    assert len(secrets) >= 4
+    for arguments in (["--check"], ["--extra-vars=backend_start_timeout=2"]):
+        done = unharmed.playbook("deploy", "-vvv", "--diff", *arguments, backend_version="1.2.0-broken")
+        assert "backend" in done.output
+        assert not [secret for secret in secrets if secret in done.output]
+    haystack = "/opt/plano /etc/systemd/system /var/lib/plano/*/ledger.jsonl /run/plano"
+    for secret in secrets:
+        assert (
+            unharmed.on("local-app", f"grep -rlF {secret} {haystack} || true; journalctl | grep -cF {secret} || true")
+            == "0\n"
+        )
+
+
 def test_a_wrong_vault_password(unharmed, tmp_path):
     right, wrong, vault = tmp_path / "right", tmp_path / "wrong", tmp_path / "vault.yml"
     right.write_text("right\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 
 import pytest
 from conftest import ROOT, Environment
@@ -42,7 +43,8 @@ def test_command(environment: Environment, number: int, kind: str, line: str) ->
             line_to_run = line.replace("CHANGE", environment.ledger()[-1]["change"]["id"])
         else:
             line_to_run = line.replace("sudo ", "")
-        done = environment.shell(line_to_run)
+        with environment.sources_cut() if line.startswith("make rollback") else nullcontext():
+            done = environment.shell(line_to_run)
         output = done.output
         assert (done.code == 0) is (kind != "refused"), output
         if kind == "refused":

@@ -31,6 +31,7 @@ UNIT_GONE_SECONDS = 1.0
 KEEP = 5
 KEEP_FAILED = 2
 UNCHANGED, WAITING, REFUSED = "unchanged", "waiting", "refused"
+HOUSEKEEPING = ""  # what the lock's record names as release when no release is being changed
 
 
 class Refused(EngineError):
@@ -287,21 +288,29 @@ def _under_lock(component: Component, order: Order) -> dict[str, Any]:
     lock = Lock(component.layout.lock, component.name)
     record = {"change": order.change["id"], "release": order.release, "since": utc_now(), "attempt": order.attempt}
     asked = utc_now()
-    try:
-        lock.acquire(record)
-    except Busy as exc:
-        if exc.holder.get("release") != order.release:
-            raise
-        # Somebody is deploying the very same release: wait for that, its outcome is ours.
-        lock.acquire(record, wait=LOCK_SECONDS)
-        for entry in component.ledger().entries:
-            if entry["time"] > asked and entry["release"] == order.release and entry["state"] in (REVERTED, FAILED):
-                lock.release()
-                return {"status": entry["state"], "message": entry.get("reason", ""), "release": order.release}
+    _queue(lock, record)
     with lock:
         ledger = component.ledger()
+        for entry in ledger.entries:
+            # Somebody was deploying the very same release meanwhile: the outcome of that is ours.
+            if entry["time"] > asked and entry["release"] == order.release and entry["state"] in (REVERTED, FAILED):
+                return {"status": entry["state"], "message": entry.get("reason", ""), "release": order.release}
         _finish_interrupted(component, ledger, at_boot=False)
         return Attempt(component, ledger, order, lock.taken_over).run()
+
+
+def _queue(lock: Lock, record: dict[str, Any]) -> None:
+    """Take the lock; wait only for housekeeping, which is short, or for a change to the very same release."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            lock.acquire(record, wait=0.2)
+            return
+        except Busy as exc:
+            # A holder that has not yet written its record is asked again.
+            other = exc.holder.get("release", HOUSEKEEPING) not in (HOUSEKEEPING, record["release"])
+            if other or time.monotonic() > deadline:
+                raise
 
 
 @dataclass
@@ -338,8 +347,13 @@ class Attempt:
             self._note(CONFIRMED, new, previous=past.current, slot=acting.slot_of(new), phases=self.phases)
         except (EngineError, OSError) as exc:
             return self._revert(acting, new, old, str(exc))
-        self._after(acting, new, old)
-        return self._outcome(CONFIRMED, new, past.current)
+        outcome = self._outcome(CONFIRMED, new, past.current)
+        try:
+            self._after(acting, new, old)
+        except (EngineError, OSError) as exc:
+            # The release serves and is confirmed; what is left over is said, not undone.
+            outcome["warnings"] = [f"{self.component.name} {new['id']} is confirmed, but tidying up met: {exc}"]
+        return outcome
 
     def _allow(self, past: History, new: dict[str, Any]) -> None:
         if new["id"] in past.rejected and not self.order.allow_rejected:
@@ -504,7 +518,7 @@ def recover(component: Component, at_boot: bool = False) -> str | None:
     if not component.layout.ledger.exists():
         return None
     with Lock(component.layout.lock, component.name) as lock:
-        lock.acquire({"change": "recover", "release": "", "since": utc_now()}, wait=0.0 if at_boot else 60.0)
+        lock.acquire({"change": "recover", "release": HOUSEKEEPING, "since": utc_now()}, wait=0.0 if at_boot else 60.0)
         return _finish_interrupted(component, component.ledger(), at_boot)
 
 
@@ -534,7 +548,7 @@ def _finish_interrupted(component: Component, ledger: Ledger, at_boot: bool) -> 
 def retire(component: Component) -> None:
     """Stop the standby when its bake time is over."""
     with Lock(component.layout.lock, component.name) as lock:
-        lock.acquire({"change": "retire", "release": "", "since": utc_now()}, wait=60.0)
+        lock.acquire({"change": "retire", "release": HOUSEKEEPING, "since": utc_now()}, wait=60.0)
         current = component.described(component.ledger().history.current)
         acting = component.strategy(current) if current else None
         if current and acting and hasattr(acting, "retire"):
@@ -592,7 +606,7 @@ def rebuild(component: Component) -> Path | None:
     """
     path = component.layout.ledger
     with Lock(component.layout.lock, component.name) as lock:
-        lock.acquire({"change": "rebuild", "release": "", "since": utc_now()}, wait=60.0)
+        lock.acquire({"change": "rebuild", "release": HOUSEKEEPING, "since": utc_now()}, wait=60.0)
         aside = None
         if path.exists():
             aside = path.with_name(f"ledger-damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.jsonl")

@@ -22,7 +22,6 @@ from .ledger import CONFIRMED
 from .release import Layout
 from .systemd import Host
 
-
 EXIT_OK, EXIT_FAULT, EXIT_REFUSED = 0, 1, 2
 
 
