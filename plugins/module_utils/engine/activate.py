@@ -36,6 +36,8 @@ class Strategy:
     def __init__(self, layout: Layout, host: Host) -> None:
         self.layout = layout
         self.host = host
+        # Where there are slots: the one that the new release gets, chosen by prepare() or known from the ledger.
+        self.slot: str | None = None
 
     def words(self, release: dict[str, Any]) -> dict[str, str]:
         return tokens(self.layout, release)
@@ -105,9 +107,12 @@ class Strategy:
         for place, path in release["links"].items():
             if not Path(place).is_symlink() or os.readlink(place) != str(self.layout.current / path):
                 faults.append(f"{place} is no longer the link of the release")
-        unit = release["activation"].get("unit")
-        if unit and release["activation"]["strategy"] in ("restart", "reload") and not self.host.is_active(unit):
-            faults.append(f"{unit} is not running")
+        unit, unit_file = release["activation"].get("unit"), release["activation"].get("unit_file")
+        if unit and release["activation"]["strategy"] in ("restart", "reload"):
+            if not self.host.is_active(unit):
+                faults.append(f"{unit} is not running")
+            if unit_file and self.host.unit_text(unit) != self.text(release, unit_file, self.words(release)):
+                faults.append(f"{unit} is no longer the unit of the release")
         return faults
 
     # -- parts --------------------------------------------------------------------------------
@@ -253,7 +258,13 @@ class BlueGreen(Strategy):
         return self.host.unit_text(self.unit(release, slot)) == self.unit_text(release, slot)
 
     def slot_of(self, release: dict[str, Any]) -> str | None:
-        return next((slot for slot in SLOTS if self.holds(release, slot)), None)
+        """Return the slot that holds *release*; the serving one when both do."""
+        serving = self.proxy(release).recorded()
+        order = [slot for slot in SLOTS if slot == serving] + [slot for slot in SLOTS if slot != serving]
+        return next((slot for slot in order if self.holds(release, slot)), None)
+
+    def other(self, slot: str | None) -> str:
+        return next(name for name in SLOTS if name != slot)
 
     def standby(self, release: dict[str, Any]) -> bool:
         slot = self.slot_of(release)
@@ -265,13 +276,13 @@ class BlueGreen(Strategy):
         return health.wait(self.host, checks, seconds, lambda: self.dead(unit))
 
     def idle_slot(self, new: dict[str, Any], old: dict[str, Any] | None) -> str:
-        serving = (self.slot_of(old) if old is not None else None) or self.proxy(new).recorded() or SLOTS[0]
-        return next(slot for slot in SLOTS if slot != serving)
+        serving = self.slot_of(old) if old is not None else None
+        return self.other(serving or self.proxy(new).recorded() or SLOTS[0])
 
     def prepare(self, new: dict[str, Any], old: dict[str, Any] | None, rollback: bool) -> dict[str, float]:
         started = time.monotonic()
         self.proxy(new).serving()  # a proxy that cannot switch is found out before anything starts
-        slot = self.idle_slot(new, old)
+        slot = self.slot = self.idle_slot(new, old)
         unit = self.unit(new, slot)
         self.host.forget(self.retire_name)
         if self.holds(new, slot) and self.host.is_active(unit):
@@ -313,10 +324,9 @@ class BlueGreen(Strategy):
         return health.soak(self.host, checks, SOAK_SECONDS if seconds is None else float(seconds), gone)
 
     def switch(self, new: dict[str, Any], old: dict[str, Any] | None) -> float:
-        slot = self.slot_of(new)
-        if slot is None:
+        if self.slot is None or not self.holds(new, self.slot):
             raise EngineError("the unit of the new release was changed after it was started")
-        seconds = self.proxy(new).switch(slot)
+        seconds = self.proxy(new).switch(self.slot)
         self.point(new)
         return seconds
 
@@ -329,7 +339,7 @@ class BlueGreen(Strategy):
                 raise EngineError(f"through the proxy: {fault}")
 
     def settle(self, new: dict[str, Any], old: dict[str, Any] | None, rollback: bool) -> None:
-        slot = self.slot_of(new)
+        slot = self.slot or self.slot_of(new)
         for each in SLOTS:
             (self.host.enable if each == slot else self.host.disable)(self.unit(new, each))
         bake = new["activation"].get("bake_seconds")
@@ -362,8 +372,9 @@ class BlueGreen(Strategy):
         self.host.stop(unit)
 
     def revert(self, new: dict[str, Any], old: dict[str, Any] | None) -> None:
+        failed = self.slot or self.slot_of(new)
         if old is not None:
-            slot = self.slot_of(old) or SLOTS[0]
+            slot = self.other(failed)
             unit = self.unit(old, slot)
             self.host.write_unit(unit, self.unit_text(old, slot))
             if not self.host.is_active(unit):
@@ -378,8 +389,7 @@ class BlueGreen(Strategy):
         else:
             self.point(None)
         self.unlink(new, old)
-        failed = self.slot_of(new)
-        if failed is not None and (old is None or failed != self.slot_of(old)):
+        if failed is not None:
             self.host.disable(self.unit(new, failed))
             self.proxy(new).drain(failed, float(new["activation"].get("drain_seconds") or DRAIN_SECONDS))
             self.host.stop(self.unit(new, failed))
@@ -387,11 +397,11 @@ class BlueGreen(Strategy):
     def restore_files(self, new: dict[str, Any], old: dict[str, Any] | None) -> None:
         self.point(old)
         self.unlink(new, old)
-        failed = self.slot_of(new)
+        failed = self.slot or self.slot_of(new)
         if failed is not None:
             self.host.disable(self.unit(new, failed))
         if old is not None:
-            slot = self.slot_of(old) or SLOTS[0]
+            slot = self.other(failed)
             self.host.write_unit(self.unit(old, slot), self.unit_text(old, slot))
             self.host.enable(self.unit(old, slot))
             self.proxy(old).record(slot)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import fs
+from . import fs, health
 from .activate import Strategy, strategy, validate
 from .errors import EngineError
 from .ledger import CONFIRMED, FAILED, PRUNED, REJECTED, REVERTED, STAGED, SWITCHED, History, Ledger, fold, utc_now
@@ -27,6 +27,7 @@ from .systemd import Host
 
 MIGRATE_SECONDS = 1800.0
 LOCK_SECONDS = 600.0
+ASK_SECONDS = 1.0
 UNIT_GONE_SECONDS = 1.0
 KEEP = 5
 KEEP_FAILED = 2
@@ -59,6 +60,23 @@ class Component:
     def strategy(self, release: dict[str, Any]) -> Strategy:
         return strategy(release["activation"]["strategy"], self.layout, self.host)
 
+    def drift(self, release: dict[str, Any]) -> list[str]:
+        """Say where the host differs from what *release*, the current one, put there."""
+        try:
+            return self.releases.verify(release["id"]) + self.strategy(release).drift(release)
+        except EngineError as exc:
+            return [str(exc)]
+
+    def silence(self, release: dict[str, Any]) -> str | None:
+        """Ask the running process, the way users reach it; say what is wrong, or None."""
+        base = (release["activation"].get("proxy") or {}).get("url")
+        words = tokens(self.layout, release, self.strategy(release).slot_of(release), base)
+        return health.wait(self.host, expand(release["health"], words), ASK_SECONDS)
+
+    def serves(self, release: dict[str, Any]) -> bool:
+        """Say whether *release*, the current one, is all there and answers."""
+        return not self.drift(release) and self.silence(release) is None
+
     def described(self, release: str | None) -> dict[str, Any] | None:
         return self.releases.description(release) if release and self.releases.has(release) else None
 
@@ -89,18 +107,11 @@ def plan(component: Component, request: dict[str, Any]) -> Plan:
             " Deploy a mended version, or allow this one with -e release_allow_rejected=true"
         )
     artifact = release["artifact"]
-    current = component.described(past.current)
-    live = past.current == release["id"] and past.pending is None
-    healthy = (
-        live
-        and current is not None
-        and not component.strategy(current).drift(current)
-        and not component.releases.verify(release["id"])
-    )
+    live = past.current == release["id"] and past.pending is None and component.releases.has(release["id"])
     return Plan(
         release=release,
         current=past.current,
-        changed=not healthy,
+        changed=not (live and component.serves(release)),
         needs_artifact=bool(artifact) and not component.store.has(artifact["sha256"]),
         needs_release=not component.releases.has(release["id"]),
     )
@@ -329,7 +340,7 @@ class Attempt:
         old = self.component.described(past.current)
         acting = self.component.strategy(new)
         self._allow(past, new)
-        if past.current == new["id"] and old is not None and not acting.drift(old):
+        if past.current == new["id"] and self.component.serves(new):
             return self._outcome(UNCHANGED, new, past.current)
         self._note(STAGED, new, taken_over=(self.taken_over or {}).get("change"))
         try:
@@ -338,13 +349,13 @@ class Attempt:
             self._note(FAILED, new, reason=str(exc))
             return self._outcome(FAILED, new, past.current, f"{exc}\n{self._serving(old)}")
         try:
-            self._note(SWITCHED, new, previous=past.current)
+            self._note(SWITCHED, new, previous=past.current, slot=acting.slot)
             self.phases["switch"] = round(acting.switch(new, old), 4)
             started = time.monotonic()
             acting.verify(new)
             self.phases["verify_live"] = round(time.monotonic() - started, 3)
             self._await_controller(new)
-            self._note(CONFIRMED, new, previous=past.current, slot=acting.slot_of(new), phases=self.phases)
+            self._note(CONFIRMED, new, previous=past.current, slot=acting.slot, phases=self.phases)
         except (EngineError, OSError) as exc:
             return self._revert(acting, new, old, str(exc))
         outcome = self._outcome(CONFIRMED, new, past.current)
@@ -529,6 +540,7 @@ def _finish_interrupted(component: Component, ledger: Ledger, at_boot: bool) -> 
     new = component.releases.description(past.pending["release"])
     old = component.described(past.current)
     acting = component.strategy(new)
+    acting.slot = past.pending.get("slot")
     if at_boot:
         acting.restore_files(new, old)
     else:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from . import health
 from .change import Component
-from .errors import EngineError
 from .ledger import LedgerError
-from .release import Layout, expand, tokens
+from .release import Layout
 from .systemd import Host
 
 COLUMNS = ("component", "host", "version", "since", "state", "standby", "drift")
@@ -42,14 +40,8 @@ def report(name: str, host: Host, opt: Layout) -> dict[str, Any]:
         gone = [f"release {past.current} is gone from the disk"] if past.current else []
         return {**found, "state": "absent" if not gone else "damaged", "drift": gone, "candidates": []}
     acting = component.strategy(current)
-    drift = component.releases.verify(current["id"])
-    try:
-        drift += acting.drift(current)
-    except EngineError as exc:
-        drift.append(str(exc))
-    slot = acting.slot_of(current)
-    base = (current["activation"].get("proxy") or {}).get("url")
-    fault = health.fault(host, expand(current["health"], tokens(component.layout, current, slot, base)))
+    drift = component.drift(current)
+    fault = component.silence(current)
     if fault:
         drift.append(fault)
     previous = component.described(past.previous)
@@ -60,7 +52,7 @@ def report(name: str, host: Host, opt: Layout) -> dict[str, Any]:
         state="switched" if past.pending else "unhealthy" if fault else "confirmed",
         standby=_standby(component, past.versions, current["id"]),
         previous=previous["version"] if previous else None,
-        slot=slot,
+        slot=acting.slot_of(current),
         drift=drift,
         candidates=[name for name in past.stack[:-1] if component.releases.has(name)],
         rejected=sorted(past.rejected),

@@ -71,6 +71,15 @@ def test_the_same_deploy_again_changes_nothing(component):
     assert component.host.ran("systemctl reload") == reloads
 
 
+def test_a_current_release_that_went_silent_is_released_again(component):
+    deploy(component, "1")
+    component.host.answers["check"] = lambda: Done(["check"], 1, "", "no answer")
+    assert change.plan(component, request("1")).changed is True
+    assert deploy(component, "1")["status"] == "reverted"
+    component.host.answers["check"] = lambda: Done(["check"], 0, os.readlink(component.layout.current), "")
+    assert change.plan(component, request("1")).changed is False
+
+
 def test_a_refused_validation_touches_nothing(component):
     deploy(component, "1")
     component.host.refuses("validate", "line 3: unknown directive")
