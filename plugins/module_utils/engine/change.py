@@ -22,7 +22,7 @@ from .errors import EngineError
 from .ledger import CONFIRMED, FAILED, PRUNED, REJECTED, REVERTED, STAGED, SWITCHED, History, Ledger, fold, utc_now
 from .lock import Busy, Lock
 from .release import Layout, Releases, describe, expand, tokens
-from .store import Store
+from .store import Store, compile_python
 from .systemd import Host
 
 MIGRATE_SECONDS = 1800.0
@@ -128,6 +128,8 @@ def stage(component: Component, request: dict[str, Any], release: dict[str, Any]
             component.store.remove(artifact["sha256"])
         if not component.store.has(artifact["sha256"]):
             phases.update(component.store.add(artifact))
+        if artifact.get("build") == "python" and release["activation"]["strategy"] != "bluegreen":
+            compile_python(component.host, component.store.path(artifact["sha256"]))
     started = time.monotonic()
     component.releases.add(release, {item["dest"]: item.get("content") or "" for item in request.get("files") or []})
     component.releases.add_secrets(release, request.get("secrets") or {})

@@ -194,12 +194,13 @@ class Store:
                 "--no-cache-dir",
                 "--no-index",
                 "--no-deps",
+                "--no-compile",
                 "--require-hashes",
                 f"--find-links={files / 'wheels'}",
                 f"--requirement={files / 'requirements.txt'}",
             ],
             timeout=600,
-            env={"PIP_CONFIG_FILE": os.devnull, "PYTHONDONTWRITEBYTECODE": ""},
+            env={"PIP_CONFIG_FILE": os.devnull},
         )
         if done.code != 0:
             raise EngineError(f"cannot build the virtual environment from the artifact's wheels: {done.why}")
@@ -209,6 +210,16 @@ class Store:
                 moved = text.replace(str(venv).encode(), str(final / "venv").encode())
                 if moved != text:
                     script.write_bytes(moved)
+
+
+def compile_python(host: Host, path: Path) -> None:
+    """Write the byte code of a store entry's virtual environment, which its services may not write themselves.
+
+    It saves half of the CPU time of every later start (0.75 s down to 0.37 s for the sample backend), but
+    costs more than the installation: call it when nobody waits for it.
+    """
+    host.run(["nice", str(path / "venv/bin/python"), "-m", "compileall", "-q", str(path / "venv/lib")], timeout=600)
+    fs.sync_file_system(path)
 
 
 class _Timed:

@@ -1,0 +1,1 @@
+"""Sample backend of plano.delivery: clients, distributions and their results."""

@@ -1,0 +1,1 @@
+"""The schema, one revision after another: forward only, expand first and contract later."""
