@@ -57,10 +57,11 @@ class ActionModule(ActionBase):
             switch = item.get("phases", {}).get("switch")
             took = f", switch {switch * 1000:.0f} ms" if switch is not None else ""
             name = item.get("component") or args.get("component")
-            words = (
-                f"{host}: {name} {item.get('previous') or 'none'} -> {item.get('release')} {item.get('status')}{took}"
-            )
-            self._display.display(f"{words}, change {result['change']}")
+            if item.get("status") == "unchanged":
+                self._display.display(f"{host}: {name} unchanged, the engine on the host was brought up to date")
+                continue
+            move = f"{item.get('previous') or 'none'} -> {item.get('release')} {item.get('status')}"
+            self._display.display(f"{host}: {name} {move}{took}, change {result['change']}")
 
     def _module(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         return self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)

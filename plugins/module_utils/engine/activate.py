@@ -263,8 +263,12 @@ class BlueGreen(Strategy):
         order = [slot for slot in SLOTS if slot == serving] + [slot for slot in SLOTS if slot != serving]
         return next((slot for slot in order if self.holds(release, slot)), None)
 
-    def other(self, slot: str | None) -> str:
+    def other(self, slot: str) -> str:
         return next(name for name in SLOTS if name != slot)
+
+    def home_of(self, old: dict[str, Any], failed: str | None) -> str:
+        """Return the slot that *old* goes back to: never the one of the release that failed."""
+        return self.other(failed) if failed else self.slot_of(old) or SLOTS[0]
 
     def standby(self, release: dict[str, Any]) -> bool:
         slot = self.slot_of(release)
@@ -379,7 +383,7 @@ class BlueGreen(Strategy):
     def revert(self, new: dict[str, Any], old: dict[str, Any] | None) -> None:
         failed = self.slot or self.slot_of(new)
         if old is not None:
-            slot = self.other(failed)
+            slot = self.home_of(old, failed)
             unit = self.unit(old, slot)
             self.host.write_unit(unit, self.unit_text(old, slot))
             if not self.host.is_active(unit):
@@ -405,11 +409,14 @@ class BlueGreen(Strategy):
         failed = self.slot or self.slot_of(new)
         if failed is not None:
             self.host.disable(self.unit(new, failed))
+            self.host.run(["systemctl", "--no-block", "stop", self.unit(new, failed)])
         if old is not None:
-            slot = self.other(failed)
+            slot = self.home_of(old, failed)
             self.host.write_unit(self.unit(old, slot), self.unit_text(old, slot))
             self.host.enable(self.unit(old, slot))
             self.proxy(old).record(slot)
+            # What this boot starts was settled before it came to us; one more job does no harm when it is among it.
+            self.host.run(["systemctl", "--no-block", "start", self.unit(old, slot)])
 
     def drift(self, release: dict[str, Any]) -> list[str]:
         faults = super().drift(release)
