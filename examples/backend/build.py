@@ -229,7 +229,7 @@ def lock() -> None:
         for path in Path(scratch).glob("*.whl"):
             name, version = path.name.split("-")[:2]
             hashes[name.lower().replace("_", "-"), version].add(hashlib.sha256(path.read_bytes()).hexdigest())
-    if len({name for name, _ in hashes}) != len(hashes):
+    if len({name for name, _digest in hashes}) != len(hashes):
         raise BuildError(f"the Pythons and machines resolve to different versions: {sorted(hashes)}")
     lines = ["# Made from requirements.in by build.py --lock."]
     for (name, version), digests in sorted(hashes.items()):
@@ -306,7 +306,7 @@ def build(output: Path, machine: str) -> bool:
         rows.append((version, path, digest, state, time.monotonic() - started))
     _write_if_changed(stamp_path, json.dumps(new_stamps, indent=2) + "\n")
     _write_if_changed(
-        output / "catalog.yml", catalog((version.version, digest, path) for version, path, digest, *_ in rows)
+        output / "catalog.yml", catalog((version.version, digest, path) for version, path, digest, *_rest in rows)
     )
 
     say("")

@@ -21,7 +21,7 @@ def prepared(build, tmp_path, monkeypatch):
     lock = tmp_path / "requirements.txt"
     lock.write_text(f"thing==1.0 \\\n    --hash=sha256:{hashlib.sha256(b'a wheel').hexdigest()}\n")
     monkeypatch.setattr(build, "LOCK", lock)
-    monkeypatch.setattr(build, "fetch_wheels", lambda *_: wheels)
+    monkeypatch.setattr(build, "fetch_wheels", lambda *_arguments: wheels)
     return build
 
 
@@ -32,7 +32,7 @@ def opened(path):
 
 def package(build, version):
     wanted = next(one for one in build.VERSIONS if one.version == version)
-    _, content = build.wheel(wanted)
+    _name, content = build.wheel(wanted)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.testzip() is None
         return {name: archive.read(name).decode() for name in archive.namelist()}

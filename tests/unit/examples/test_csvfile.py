@@ -100,7 +100,7 @@ def test_a_file_that_is_wrong_as_a_whole(csvfile, text, fault):
 
 def test_faults_of_the_header_are_told_together(csvfile):
     found = faults(csvfile, "name,name,colour,valid_from\nAna,Ana,red,2025-01-01\n")
-    assert [(line, column) for line, column, _ in found] == [
+    assert [(line, column) for line, column, _fault in found] == [
         (1, "external_id"),
         (1, "email"),
         (1, "name"),
@@ -111,7 +111,7 @@ def test_faults_of_the_header_are_told_together(csvfile):
 def test_any_bytes_give_clients_or_faults_and_never_another_error(csvfile):
     dice = random.Random(7)
     alphabet = [b",", b'"', b"\n", b"\r", b"c1", b"2025-01-01", b"a@b.cd", b"\xff", b"\0", b" ", HEADER.encode()]
-    for _ in range(3000):
+    for _row in range(3000):
         data = dice.choice([b"", HEADER.encode()]) + b"".join(dice.choices(alphabet, k=dice.randrange(20)))
         try:
             read = csvfile.parse(data, segments=True)

@@ -39,7 +39,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     metrics = Metrics(settings, pool)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with pool:
             yield
 

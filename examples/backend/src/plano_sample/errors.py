@@ -29,7 +29,7 @@ def install(app: FastAPI) -> None:
     """Give every exception a request can end in its answer."""
 
     @app.exception_handler(FaultyFileError)
-    async def faulty_file(_: Request, error: FaultyFileError) -> JSONResponse:
+    async def faulty_file(_request: Request, error: FaultyFileError) -> JSONResponse:
         shown = [
             {"line": fault.line, "column": fault.column, "message": fault.message}
             for fault in error.faults[:MOST_FAULTS_SHOWN]
@@ -37,31 +37,31 @@ def install(app: FastAPI) -> None:
         return answer(422, "faulty_file", str(error), fault_count=len(error.faults), faults=shown)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid_request(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid_request(_request: Request, error: RequestValidationError) -> JSONResponse:
         faults = [
             {"field": ".".join(str(part) for part in fault["loc"]), "message": fault["msg"]} for fault in error.errors()
         ]
         return answer(422, "invalid_request", "the request is not valid", faults=faults)
 
     @app.exception_handler(NobodyValidError)
-    async def nobody_valid(_: Request, error: NobodyValidError) -> JSONResponse:
+    async def nobody_valid(_request: Request, error: NobodyValidError) -> JSONResponse:
         return answer(422, "no_valid_clients", str(error))
 
     @app.exception_handler(RunExistsError)
-    async def run_exists(_: Request, error: RunExistsError) -> JSONResponse:
+    async def run_exists(_request: Request, error: RunExistsError) -> JSONResponse:
         return answer(409, "run_exists", str(error))
 
     @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> JSONResponse:
+    async def http_error(_request: Request, error: HTTPException) -> JSONResponse:
         return answer(error.status_code, HTTPStatus(error.status_code).name.lower(), error.detail)
 
     @app.exception_handler(PoolTimeout)
     @app.exception_handler(psycopg.OperationalError)
-    async def database_unavailable(*_: object) -> JSONResponse:
+    async def database_unavailable(*_arguments: object) -> JSONResponse:
         # A connection that is lost during COMMIT leaves the outcome open: only the run id makes a second try safe.
         message = "the database did not answer; the same request with the same Run-Id header is safe to repeat"
         return answer(503, "database_unavailable", message)
 
     @app.exception_handler(Exception)
-    async def internal_error(_: Request, error: Exception) -> JSONResponse:
+    async def internal_error(_request: Request, error: Exception) -> JSONResponse:
         return answer(500, "internal_error", f"unexpected {type(error).__name__}; the log tells more")

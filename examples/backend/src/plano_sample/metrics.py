@@ -43,7 +43,7 @@ class ProcessUsage(Collector):
         yield CounterMetricFamily("process_cpu_seconds", "CPU time used.", times.user + times.system)
         yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory.", memory)
         yield GaugeMetricFamily(
-            "process_open_fds", "Open file descriptors.", sum(1 for _ in Path("/proc/self/fd").iterdir())
+            "process_open_fds", "Open file descriptors.", sum(1 for _descriptor in Path("/proc/self/fd").iterdir())
         )
         yield GaugeMetricFamily("process_max_fds", "Most it may open.", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         yield GaugeMetricFamily("process_start_time_seconds", "Start, in seconds since 1970.", self._started)

@@ -61,8 +61,9 @@ class MigrateSettings:
     owner: str | None
 
 
-def serve_settings(environment: Mapping[str, str] = os.environ) -> ServeSettings:
+def serve_settings(environment: Mapping[str, str] | None = None) -> ServeSettings:
     """Read PORT, DATABASE_URL, PLANO_RELEASE, PLANO_ARTIFACT_SHA256 and the credential database_password."""
+    environment = os.environ if environment is None else environment
     faults: list[str] = []
     port = environment.get("PORT", "")
     if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
@@ -78,8 +79,9 @@ def serve_settings(environment: Mapping[str, str] = os.environ) -> ServeSettings
     )
 
 
-def migrate_settings(environment: Mapping[str, str] = os.environ) -> MigrateSettings:
+def migrate_settings(environment: Mapping[str, str] | None = None) -> MigrateSettings:
     """Read DATABASE_URL, DATABASE_OWNER and the credential migrator_password."""
+    environment = os.environ if environment is None else environment
     faults: list[str] = []
     database = _database(environment, "migrator_password", faults)
     if faults:
