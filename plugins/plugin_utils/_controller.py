@@ -158,9 +158,10 @@ def find_local(artifact: Mapping[str, Any]) -> Path | None:
 def update_pins(path: Path, change: dict[str, dict[str, Any] | None]) -> bool:
     """Set (or, with None, remove) the pins of components in the file *path*; say whether it differed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.parent.joinpath(f".{path.name}.lock").open("w", encoding="ascii") as lock:
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         # Several hosts roll back at once, each in a process of its own.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(folder, fcntl.LOCK_EX)
         old = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}
         pins = dict(old.get(PINS) or {})
         for component, pin in change.items():
@@ -171,4 +172,6 @@ def update_pins(path: Path, change: dict[str, dict[str, Any] | None]) -> bool:
             return False
         text = PINS_HEADER + "---\n" + yaml.safe_dump({PINS: pins}, sort_keys=True, default_style='"' if pins else None)
         fs.write_atomic(path, text.encode())
+    finally:
+        os.close(folder)
     return True
