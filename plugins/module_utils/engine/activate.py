@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Sequence
 
-from . import fs, health, store
+from . import fs, health
 from .errors import EngineError
 from .proxy import Proxy
 from .release import SLOTS, Layout, expand, tokens
@@ -318,10 +318,6 @@ class BlueGreen(Strategy):
         checks = expand(new["health"], self.slot_words(new, slot))
         unit = self.unit(new, slot)
         born = self.host.show(unit, "MainPID").get("MainPID")
-        started = time.monotonic()
-        if new["artifact"] and new["artifact"]["build"] == "python":
-            # The soak time is a wait anyway; whatever dies meanwhile has another process id afterwards.
-            store.compile_python(self.host, Path(self.words(new)["ARTIFACT"]))
 
         def gone() -> str | None:
             shown = self.host.show(unit, "MainPID", "ActiveState", "ExecMainStatus")
@@ -329,8 +325,7 @@ class BlueGreen(Strategy):
                 return None
             return f"{unit} exited during its soak time"
 
-        left = (SOAK_SECONDS if seconds is None else float(seconds)) - (time.monotonic() - started)
-        return health.soak(self.host, checks, left, gone)
+        return health.soak(self.host, checks, SOAK_SECONDS if seconds is None else float(seconds), gone)
 
     def switch(self, new: dict[str, Any], old: dict[str, Any] | None) -> float:
         if self.slot is None or not self.holds(new, self.slot):

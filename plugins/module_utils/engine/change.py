@@ -22,7 +22,7 @@ from .errors import EngineError
 from .ledger import CONFIRMED, FAILED, PRUNED, REJECTED, REVERTED, STAGED, SWITCHED, History, Ledger, fold, utc_now
 from .lock import Busy, Lock
 from .release import Layout, Releases, describe, expand, tokens
-from .store import Store, compile_python
+from .store import Store
 from .systemd import Host
 
 MIGRATE_SECONDS = 1800.0
@@ -128,8 +128,6 @@ def stage(component: Component, request: dict[str, Any], release: dict[str, Any]
             component.store.remove(artifact["sha256"])
         if not component.store.has(artifact["sha256"]):
             phases.update(component.store.add(artifact))
-        if artifact.get("build") == "python" and release["activation"]["strategy"] != "bluegreen":
-            compile_python(component.host, component.store.path(artifact["sha256"]))
     started = time.monotonic()
     component.releases.add(release, {item["dest"]: item.get("content") or "" for item in request.get("files") or []})
     component.releases.add_secrets(release, request.get("secrets") or {})
@@ -288,6 +286,8 @@ def carry_out(component: Component, order: Order) -> dict[str, Any]:
     except (EngineError, OSError) as exc:
         outcome = {"status": FAILED, "message": str(exc)}
     tell(component, order.attempt, outcome)
+    if outcome["status"] == CONFIRMED:
+        component.store.compile_python(outcome["artifact"])
     return outcome
 
 
@@ -472,6 +472,7 @@ class Attempt:
             "previous": previous,
             "message": message,
             "phases": self.phases,
+            "artifact": new["artifact"]["sha256"] if new["artifact"] else None,
             "attempt": self.order.attempt,
             "change": self.order.change["id"],
         }

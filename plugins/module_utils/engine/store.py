@@ -70,6 +70,7 @@ class Store:
         if not self.has(sha256):
             return [f"artifact {sha256} is not in the store"]
         found = fs.tree_manifest(self.path(sha256), frozenset({"entry.json"}))
+        found.pop("venv/compiled", None)  # written later, see compile_python()
         return fs.manifest_faults(self.entry(sha256)["files"], found)
 
     def add(self, artifact: dict[str, Any]) -> dict[str, float]:
@@ -115,6 +116,20 @@ class Store:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         return phases
+
+    def compile_python(self, sha256: str | None) -> None:
+        """Write the byte code of an artifact's virtual environment, which its services may not write themselves.
+
+        It saves half of the CPU time of every later start (0.75 s down to 0.37 s for the sample backend), but
+        takes as long as the installation: called when nobody waits for it any more.
+        """
+        path = self.path(sha256 or "") / "venv"
+        done = path / "compiled"
+        if sha256 and path.is_dir() and not done.exists():
+            argv = ["nice", str(path / "bin/python"), "-m", "compileall", "-q", str(path / "lib")]
+            if self.host.run(argv, timeout=600).code == 0:
+                fs.sync_file_system(path)
+                done.touch()
 
     def remove(self, sha256: str) -> None:
         fs.remove_tree(self.path(sha256))
@@ -210,16 +225,6 @@ class Store:
                 moved = text.replace(str(venv).encode(), str(final / "venv").encode())
                 if moved != text:
                     script.write_bytes(moved)
-
-
-def compile_python(host: Host, path: Path) -> None:
-    """Write the byte code of a store entry's virtual environment, which its services may not write themselves.
-
-    It saves half of the CPU time of every later start (0.75 s down to 0.37 s for the sample backend), but
-    costs more than the installation: call it when nobody waits for it.
-    """
-    host.run(["nice", str(path / "venv/bin/python"), "-m", "compileall", "-q", str(path / "venv/lib")], timeout=600)
-    fs.sync_file_system(path)
 
 
 class _Timed:
