@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT, Done, Environment
+from local_environment import ROOT, Done, Environment
 
 CATALOG = ROOT / ".cache" / "artifacts" / "catalog.yml"
 BRIDGE = "10.89.20.1"

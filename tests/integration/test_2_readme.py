@@ -6,7 +6,7 @@ import re
 from contextlib import nullcontext
 
 import pytest
-from conftest import ROOT, Environment
+from local_environment import ROOT, Environment
 
 BLOCK = re.compile(r"^```sh ?(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 README = (ROOT / "README.md").read_text(encoding="utf-8")

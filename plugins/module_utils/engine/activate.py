@@ -18,7 +18,7 @@ from . import fs, health
 from .errors import EngineError
 from .proxy import Proxy
 from .release import SLOTS, Layout, expand, tokens
-from .systemd import Host
+from .systemd import UNIT_SECONDS, Host
 
 START_SECONDS = 30.0
 SOAK_SECONDS = 6.0
@@ -203,7 +203,7 @@ class Restart(Strategy):
             return
         unit = release["activation"]["unit"]
         self.host.run(["systemctl", "reset-failed", unit])
-        done = self.host.run(["systemctl", "restart", unit])
+        done = self.host.run(["systemctl", "restart", unit], UNIT_SECONDS)
         if done.code != 0:
             raise EngineError(f"{unit} did not restart: {done.why}{self.host.journal(unit)}")
 
@@ -222,12 +222,12 @@ class Reload(Strategy):
         self.reload(release, unit)
 
     def reload(self, release: dict[str, Any], unit: str) -> None:
-        done = self.host.run(["systemctl", "reload", unit])
+        done = self.host.run(["systemctl", "reload", unit], UNIT_SECONDS)
         if done.code != 0:
             raise EngineError(f"{unit} did not reload: {done.why}{self.host.journal(unit)}")
         question = expand(release["activation"].get("restart_when") or [], self.words(release))
         if question and self.host.must(question).stdout.strip():
-            self.host.must(["systemctl", "restart", unit])
+            self.host.must(["systemctl", "restart", unit], UNIT_SECONDS)
 
     def withdraw(self, new: dict[str, Any]) -> None:
         super().withdraw(new)

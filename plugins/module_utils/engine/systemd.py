@@ -15,6 +15,8 @@ from .errors import EngineError
 from .fs import symlink_atomic, unlink_durable, write_atomic
 
 COMMAND_SECONDS = 120.0
+# A unit has time limits of its own (a database writes its last checkpoint when it stops); this is only the last resort.
+UNIT_SECONDS = 1800.0
 UNIT_DIR = Path("/etc/systemd/system")
 WANTS = "multi-user.target.wants"
 
@@ -78,12 +80,12 @@ class Host:
 
     def start(self, unit: str) -> None:
         self.run(["systemctl", "reset-failed", unit])
-        done = self.run(["systemctl", "start", unit])
+        done = self.run(["systemctl", "start", unit], UNIT_SECONDS)
         if done.code != 0:
             raise EngineError(f"{unit} did not start: {done.why}{self.journal(unit)}")
 
     def stop(self, unit: str) -> None:
-        self.must(["systemctl", "stop", unit])
+        self.must(["systemctl", "stop", unit], UNIT_SECONDS)
         self.run(["systemctl", "reset-failed", unit])
 
     def journal(self, unit: str, lines: int = 8) -> str:

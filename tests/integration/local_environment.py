@@ -1,0 +1,101 @@
+"""The local environment, deployed once and used as an operator uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+INVENTORY = ROOT / "inventories" / "local"
+APP = "10.89.20.12"
+COMMAND_SECONDS = 900
+
+
+class Done:
+    """A finished command and what it said."""
+
+    def __init__(self, code: int, output: str) -> None:
+        self.code = code
+        self.output = output
+        # ansible wraps long messages; a test looks for words, not for line ends.
+        self.words = " ".join(output.split())
+
+
+class Environment:
+    """What a test does to the local environment, and asks of it."""
+
+    def shell(self, command: str) -> Done:
+        path = f"{ROOT / '.cache/venv/bin'}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            cwd=ROOT,
+            env={**os.environ, "PATH": path, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        print(f"$ {command}\n{done.stdout}")
+        return Done(done.returncode, done.stdout)
+
+    def playbook(self, name: str, *arguments: str, **extra: Any) -> Done:
+        quoted = " ".join(f"'{argument}'" for argument in arguments)
+        variables = f"-e '{json.dumps(extra)}'" if extra else ""
+        return self.shell(f"ansible-playbook -i {INVENTORY} plano.delivery.{name} {quoted} {variables}")
+
+    def on(self, host: str, script: str) -> str:
+        done = subprocess.run(
+            [ROOT / "tools" / "podman", "exec", "--interactive", host, "sh", "-euc", script],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{script} on {host}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        try:
+            with urllib.request.urlopen(f"http://{APP}:8080{path}", timeout=10) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, {}
+
+    @property
+    def version(self) -> str:
+        status, body = self.get("/version")
+        assert status == 200
+        return str(body["version"])
+
+    def ledger(self, component: str = "backend") -> list[dict[str, Any]]:
+        return [
+            json.loads(line)
+            for line in self.on("local-app", f"cat /var/lib/plano/{component}/ledger.jsonl").splitlines()
+        ]
+
+    @contextmanager
+    def sources_cut(self) -> Iterator[None]:
+        """Take away every place an artifact could come from: the controller's files, and the host's way out."""
+        artifacts = ROOT / ".cache" / "artifacts"
+        away = artifacts.with_name("artifacts-away")
+        route = self.on("local-app", "ip route show default").strip()
+        artifacts.rename(away)
+        self.on("local-app", "ip route del default")
+        try:
+            yield
+        finally:
+            self.on("local-app", f"ip route add {route}")
+            away.rename(artifacts)
+
+    def litter(self) -> str:
+        """What an interrupted or refused change must not leave behind."""
+        return self.on("local-app", "find /opt/plano -name '.staging-*' -o -name '*.tmp'")
