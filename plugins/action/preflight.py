@@ -66,7 +66,7 @@ class ActionModule(ActionBase):
         values: dict[str, Any] = {}
         skipped = []
         for name in spec:
-            if name not in variables:
+            if variables.get(name) is None:
                 continue
             if any(word in str(variables[name]) for word in FACTS):
                 skipped.append(name)
