@@ -8,7 +8,10 @@ MAKEFLAGS += --no-print-directory
 INVENTORY ?= inventories/local
 ARGS ?=
 SCENARIO ?=
+STAGES ?=
 
+# Only the local environment has hosts to start and artifacts to build here.
+LOCAL := $(filter inventories/local,$(INVENTORY))
 VENV := $(CURDIR)/.cache/venv
 # A calling shell's Python or Ansible settings must not reach the locked environment.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV ANSIBLE_COLLECTIONS_PATH ANSIBLE_ROLES_PATH ANSIBLE_INVENTORY
@@ -20,7 +23,7 @@ CHECKS := check-ruff check-yamllint check-changelog check-mypy check-lint check-
 
 ##@ Daily work
 .PHONY: deploy
-deploy: setup artifacts up ## Start the local hosts if need be and bring the environment to what the inventory says
+deploy: setup $(if $(LOCAL),artifacts up) ## Start the local hosts if need be and bring the environment to what the inventory says
 	@echo "==> Deploying to $(INVENTORY)"
 	@$(PLAYBOOK) $(ARGS) plano.delivery.deploy
 
@@ -52,11 +55,9 @@ images: setup ## Build the images of the local and test hosts
 
 .PHONY: up
 up: setup ## Start the local hosts
-ifeq ($(INVENTORY),inventories/local)
 	@tools/host_image trixie >/dev/null
 	@echo "==> Starting the local hosts"
 	@ansible-playbook --inventory inventories/local molecule/shared/create.yml
-endif
 
 .PHONY: clean
 clean: ## Remove all hosts, their images and .cache
@@ -70,8 +71,8 @@ clean: ## Remove all hosts, their images and .cache
 
 ##@ Quality
 .PHONY: test
-test: setup ## Everything: checks, real hosts of every supported system, the README's commands
-	@$(VENV)/bin/python tools/run_tests $(ARGS)
+test: setup ## Everything: checks, real hosts of every supported system, the README's commands (STAGES="check molecule": these)
+	@$(VENV)/bin/python tools/run_tests.py $(STAGES)
 
 .PHONY: check
 check: setup ## Lint, types, sanity, unit tests and the built collection (no hosts)

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Run every stage of the tests, say how long each took, and end with one line: how many passed, how many failed.
 
 A stage that runs pytest counts the tests it reports; any other stage counts as one. A stage that failed does not stop
@@ -11,9 +10,9 @@ import os
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 JUNIT = ROOT / ".cache" / "junit"
@@ -95,5 +94,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os.environ.pop("MAKEFLAGS", None)
+    # What was said to `make test` is not meant for the stages.
+    for variable in ("MAKEFLAGS", "MAKEOVERRIDES", "ARGS", "STAGES", "SCENARIO"):
+        os.environ.pop(variable, None)
     sys.exit(main())
