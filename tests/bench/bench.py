@@ -50,9 +50,18 @@ PHASES = (
 )
 UNITS = {APP: ["haproxy.service", "plano-backend@blue.service", "plano-backend@green.service"], DB: ["postgresql@*"]}
 
+# What the engine does behind its answer (byte code, the standby's end) is neither measured nor in the way of what is.
+SETTLE = """
+for _ in $(seq 120); do
+  systemctl list-units --plain --no-legend 'plano-backend-change-*' | grep -q . || break
+  sleep 0.5
+done
+"""
+
 # Makes a version as good as never seen by the host: its standby process, its releases and its store entry.
 FORGET = """
 set -eu
+{settle}
 /opt/plano/bin/plano retire backend
 for release in /opt/plano/backend/releases/*/; do
   if [ "$(basename "$(readlink "${{release}}artifact")")" = {sha256} ]; then rm -rf "$release"; fi
@@ -76,7 +85,7 @@ ANSISTRANO_PLAY = """---
 
 CAVEAT = (
     "ansistrano unpacks (or copies) files and moves a symlink. It checks no digest, builds no virtual environment, starts no "
-    "service, asks no health check and proves nothing afterwards; plano.delivery does all of that within its time."
+    "service, asks no health check and proves nothing afterwards; plano.delivery does all of that within its time (byte code is compiled behind it)."
 )
 
 
@@ -102,7 +111,7 @@ def why(out: str, err: str) -> str:
     """Return what the failed tasks said, or the last lines where there is no report."""
     report = read_report(out)
     said = [
-        f"{host}: {task['task']['name']}: {result.get('msg')}"
+        f"{host}: {task['task']['name']}: {result.get('msg')} {result.get('stderr', '')}".rstrip()
         for play in (report or {}).get("plays", [])
         for task in play["tasks"]
         for host, result in task["hosts"].items()
@@ -262,9 +271,10 @@ class Counts:
     converge_seconds: float = 0.0
     host_tasks: list[str] = field(default_factory=list)
     module_runs: int = 0
+    restore: str = ""
 
     def faults(self) -> list[str]:
-        found = []
+        found = [self.restore] if self.restore else []
         if self.changed:
             found.append(f"the second converge changed {self.changed} tasks, expected 0")
         if self.restarts:
@@ -321,7 +331,7 @@ class Bench:
         return f"http://127.0.0.1:{SERVER_PORT}/{self.archive(version).name}"
 
     def forget(self, version: str) -> None:
-        self.ansible.shell(APP, FORGET.format(sha256=self.artifacts[version]["sha256"]))
+        self.ansible.shell(APP, FORGET.format(settle=SETTLE, sha256=self.artifacts[version]["sha256"]))
 
     def variables(self, version: str, **more: Any) -> dict[str, Any]:
         """Pins go to a file of ours, so that the inventory's stays as it was found."""
@@ -378,8 +388,7 @@ class Bench:
         self.samples.add(name, run)
 
     def rollback(self, name: str, wanted: str) -> None:
-        if name == "rollback cold":
-            self.ansible.shell(APP, "/opt/plano/bin/plano retire backend")
+        self.ansible.shell(APP, SETTLE + ("/opt/plano/bin/plano retire backend" if name == "rollback cold" else ""))
         run = self.ansible.playbook("plano.delivery.rollback", "--limit", APP, variables=self.variables(wanted))
         if ("warm" in run.phases()) != (name == "rollback warm"):
             raise BenchError(f"{name} was not that, its phases: {run.phases()}")
@@ -388,6 +397,7 @@ class Bench:
     def ansistrano(self, version: str) -> None:
         if not self.options.ansistrano:
             return
+        self.ansible.shell(APP, SETTLE)
         ways = {"download_unarchive": {"ansistrano_get_url": self.loopback(version)}}
         if self.rsync:
             ways["rsync"] = {"ansistrano_deploy_from": f"{self.scratch / version}/"}
@@ -463,7 +473,6 @@ class Bench:
             raise BenchError("no module run was found in the output of ansible-playbook -vvv")
 
     def measure(self) -> None:
-        deadline = time.monotonic() + self.options.minutes * 60
         say("the environment as the inventory wants it")
         self.ansible.playbook("plano.delivery.deploy", variables={"plano_pin_file": str(self.scratch / "pins.yml")})
         self.started_with = self.serving()
@@ -472,6 +481,7 @@ class Bench:
         try:
             self.prepare_host()
             self.warm_up()
+            deadline = time.monotonic() + self.options.minutes * 60
             old, new = VERSIONS
             for number in range(1, self.options.rounds + 1):
                 say(f"round {number} of {self.options.rounds}: {old} -> {new}, load {os.getloadavg()[0]:.1f}")
@@ -484,7 +494,12 @@ class Bench:
             self.count_host_tasks(new)
             self.converge()
         finally:
-            self.restore()
+            # What was measured is worth telling even when the way back fails.
+            try:
+                self.restore()
+            except (BenchError, subprocess.TimeoutExpired) as exc:
+                self.counts.restore = f"the environment was not restored: {exc}"
+                say(self.counts.restore)
 
     def restore(self) -> None:
         say(f"back to {self.started_with}, and the host cleaned")

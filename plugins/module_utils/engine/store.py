@@ -34,6 +34,12 @@ def shown(url: str) -> str:
     return url.split("?", 1)[0]
 
 
+def without_query(url: str, text: str) -> str:
+    """Return *text* without the query of *url*, which an error may repeat."""
+    query = urlsplit(url).query
+    return text.replace(query, "...") if query else text
+
+
 class Store:
     """All artifacts on this host, in ``<root>/sha256/<hex>/``: files, venv, entry.json."""
 
@@ -125,7 +131,7 @@ class Store:
         """
         path = self.path(sha256 or "") / "venv"
         done = path / "compiled"
-        if sha256 and path.is_dir() and not done.exists():
+        if sha256 and self.has(sha256) and path.is_dir() and not done.exists():
             argv = ["nice", str(path / "bin/python"), "-m", "compileall", "-q", str(path / "lib")]
             if self.host.run(argv, timeout=600).code == 0:
                 fs.sync_file_system(path)
@@ -143,6 +149,9 @@ class Store:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _publish(self, tree: Path, final: Path) -> None:
+        if not self.has(final.name):
+            # What stands there without its entry.json is no artifact, for example byte code written behind a removal.
+            fs.remove_tree(final)
         try:
             os.rename(tree, final)
         except OSError:
@@ -172,7 +181,7 @@ class Store:
                         shutil.copyfileobj(stream, out, fs.CHUNK)
             except (OSError, ValueError, urllib.error.URLError) as exc:
                 destination.unlink(missing_ok=True)
-                faults.append(f"{shown(source)}: {getattr(exc, 'reason', exc)}")
+                faults.append(f"{shown(source)}: {without_query(source, str(getattr(exc, 'reason', exc)))}")
                 continue
             actual = fs.sha256_file(destination)
             if actual == artifact["sha256"]:
