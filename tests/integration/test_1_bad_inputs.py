@@ -162,6 +162,7 @@ def test_no_output_tells_a_secret(unharmed):
         assert "backend" in done.output
         assert not [secret for secret in secrets if secret in done.output]
     haystack = "/opt/plano /etc/systemd/system /var/lib/plano/*/ledger.jsonl /run/plano"
+    # grep ends with 1 when it finds nothing, which is what is hoped for; the assertion reads what it printed.
     for secret in secrets:
         assert (
             unharmed.on("local-app", f"grep -rlF {secret} {haystack} || true; journalctl | grep -cF {secret} || true")

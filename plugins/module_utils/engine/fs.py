@@ -52,7 +52,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
     try:
         write_new(temp, data, mode)
         os.replace(temp, path)
-    except BaseException:
+    except BaseException:  # a signal too must leave no litter; it is raised again
         temp.unlink(missing_ok=True)
         raise
     fsync_dir(path.parent)
@@ -74,7 +74,7 @@ def symlink_atomic(target: str, path: Path) -> None:
     try:
         os.symlink(target, temp)
         os.replace(temp, path)
-    except BaseException:
+    except BaseException:  # a signal too must leave no litter; it is raised again
         temp.unlink(missing_ok=True)
         raise
     fsync_dir(path.parent)

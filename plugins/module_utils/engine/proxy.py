@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """HAProxy: which slot serves is one line of a map file, and one command on the runtime socket.
 
-The file is written first and durably, so a reload, an upgrade or a reboot of HAProxy keeps the slot.
+The file is written first and durably, so HAProxy finds the slot again whenever it starts.
 See "set map" and "show map" in HAProxy's management guide, section 9.3.
 """
 
