@@ -70,8 +70,7 @@ class Strategy:
 
     def settle(self, new: dict[str, Any], old: dict[str, Any] | None, rollback: bool) -> None:
         """Make the confirmed release survive a reboot."""
-        unit = new["activation"].get("unit")
-        if unit and new["activation"].get("unit_file"):
+        for unit in self.units(new):
             self.host.enable(unit)
 
     def revert(self, new: dict[str, Any], old: dict[str, Any] | None) -> None:
@@ -91,6 +90,30 @@ class Strategy:
         for release in [old] if old is not None else []:
             self.write_unit(release)
 
+    def abandon(self, new: dict[str, Any]) -> None:
+        """An attempt ended before its switch: stop what it had started for *new*."""
+
+    def hold(self, current: dict[str, Any], at_boot: bool) -> None:
+        """Make the disk say what the ledger says of *current*, the confirmed release, so that it also survives a reboot."""
+        if self.pointed_at() != f"releases/{current['id']}":
+            self.point(current)
+        for unit in self.units(current):
+            self.host.enable(unit)
+
+    def pointed_at(self) -> str | None:
+        return os.readlink(self.layout.current) if self.layout.current.is_symlink() else None
+
+    def clear_temps(self, release: dict[str, Any]) -> None:
+        """Remove the temporary files of killed writers; the caller holds the component's lock."""
+        fs.remove_temps(self.layout.current)
+        for unit in self.units(release):
+            fs.remove_temps(self.host.unit_dir / unit)
+
+    def units(self, release: dict[str, Any]) -> list[str]:
+        """Return the units whose files this component writes."""
+        unit, unit_file = release["activation"].get("unit"), release["activation"].get("unit_file")
+        return [unit] if unit and unit_file else []
+
     def standby(self, release: dict[str, Any]) -> bool:
         """Say whether *release* runs besides the current one and could serve at once."""
         return False
@@ -101,9 +124,8 @@ class Strategy:
     def drift(self, release: dict[str, Any]) -> list[str]:
         """Say where the host differs from what *release*, the current one, put there."""
         faults = []
-        target = os.readlink(self.layout.current) if self.layout.current.is_symlink() else None
-        if target != f"releases/{release['id']}":
-            faults.append(f"{self.layout.current} points at {target}")
+        if self.pointed_at() != f"releases/{release['id']}":
+            faults.append(f"{self.layout.current} points at {self.pointed_at()}")
         for place, path in release["links"].items():
             if not Path(place).is_symlink() or os.readlink(place) != str(self.layout.current / path):
                 faults.append(f"{place} is no longer the link of the release")
@@ -343,15 +365,53 @@ class BlueGreen(Strategy):
                 raise EngineError(f"through the proxy: {fault}")
 
     def settle(self, new: dict[str, Any], old: dict[str, Any] | None, rollback: bool) -> None:
-        slot = self.slot or self.slot_of(new)
-        for each in SLOTS:
-            (self.host.enable if each == slot else self.host.disable)(self.unit(new, each))
-        bake = new["activation"].get("bake_seconds")
+        self.enable_only(new, self.slot or self.slot_of(new))
         # A release that was rolled back is not worth keeping warm.
-        seconds = 1.0 if rollback else BAKE_SECONDS if bake is None else float(bake)
+        self.retire_later(1.0 if rollback else self.bake_seconds(new))
+
+    def enable_only(self, release: dict[str, Any], slot: str | None) -> None:
+        for each in SLOTS:
+            (self.host.enable if each == slot else self.host.disable)(self.unit(release, each))
+
+    def bake_seconds(self, release: dict[str, Any]) -> float:
+        seconds = release["activation"].get("bake_seconds")
+        return BAKE_SECONDS if seconds is None else float(seconds)
+
+    def retire_later(self, seconds: float) -> None:
         self.host.later(
             self.retire_name, seconds, [str(self.layout.opt / "bin/plano"), "retire", self.layout.component]
         )
+
+    def units(self, release: dict[str, Any]) -> list[str]:
+        return [self.unit(release, slot) for slot in SLOTS]
+
+    def clear_temps(self, release: dict[str, Any]) -> None:
+        super().clear_temps(release)
+        fs.remove_temps(self.proxy(release).map_path)
+
+    def abandon(self, new: dict[str, Any]) -> None:
+        serving = self.proxy(new).recorded()
+        for slot in SLOTS:
+            if slot != serving and self.holds(new, slot):
+                self.stop_slot(new, slot)
+
+    def hold(self, current: dict[str, Any], at_boot: bool) -> None:
+        slot = self.slot_of(current)
+        if slot is None:
+            return  # status shows it as drift; guessing a slot could stop the one that serves
+        if self.pointed_at() != f"releases/{current['id']}":
+            self.point(current)
+        proxy = self.proxy(current)
+        self.enable_only(current, slot)
+        if at_boot:
+            proxy.record(slot)
+            # What this boot starts was settled before it came to us; one more job does no harm when it is among it.
+            self.host.run(["systemctl", "--no-block", "start", self.unit(current, slot)])
+            return
+        if proxy.recorded() != slot or proxy.serving() != slot:
+            proxy.switch(slot)
+        if self.host.is_active(self.unit(current, self.other(slot))) and not self.host.is_planned(self.retire_name):
+            self.retire_later(self.bake_seconds(current))
 
     @property
     def retire_name(self) -> str:
@@ -386,8 +446,10 @@ class BlueGreen(Strategy):
                 fault = self.direct_fault(old, slot, float(old["activation"].get("start_timeout") or START_SECONDS))
                 if fault:
                     raise EngineError(f"the old release {old['id']} does not come back: {fault}")
-            self.proxy(old).switch(slot)
+            # On disk first: should HAProxy not answer now, it finds the old release whenever it starts.
+            self.proxy(old).record(slot)
             self.point(old)
+            self.proxy(old).switch(slot)
             self.verify(old)
             self.host.enable(unit)
         else:
@@ -408,10 +470,7 @@ class BlueGreen(Strategy):
         if old is not None:
             slot = self.home_of(old, failed)
             self.host.write_unit(self.unit(old, slot), self.unit_text(old, slot))
-            self.host.enable(self.unit(old, slot))
             self.proxy(old).record(slot)
-            # What this boot starts was settled before it came to us; one more job does no harm when it is among it.
-            self.host.run(["systemctl", "--no-block", "start", self.unit(old, slot)])
 
     def drift(self, release: dict[str, Any]) -> list[str]:
         faults = super().drift(release)

@@ -10,6 +10,7 @@ ends well or is reverted whatever happens to the caller.
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -19,8 +20,24 @@ from typing import Any
 from . import fs, health
 from .activate import Strategy, strategy, validate
 from .errors import EngineError
-from .ledger import CONFIRMED, FAILED, PRUNED, REJECTED, REVERTED, STAGED, SWITCHED, History, Ledger, fold, utc_now
-from .lock import Busy, Lock
+from .ledger import (
+    CONFIRMED,
+    FAILED,
+    GENESIS,
+    PRUNED,
+    REJECTED,
+    REVERTED,
+    STAGED,
+    SWITCHED,
+    History,
+    Ledger,
+    fold,
+    replace_ledger,
+    seal,
+    sound_part,
+    utc_now,
+)
+from .lock import Busy, Lock, nobody_stages, staging
 from .release import Layout, Releases, describe, expand, tokens
 from .store import Store
 from .systemd import Host
@@ -31,6 +48,8 @@ ASK_SECONDS = 1.0
 UNIT_GONE_SECONDS = 1.0
 KEEP = 5
 KEEP_FAILED = 2
+# Ledger, links, unit and map files of one change; a disk fuller than this refuses before anything is touched.
+RESERVE_BYTES = 1 << 20
 UNCHANGED, WAITING, REFUSED = "unchanged", "waiting", "refused"
 HOUSEKEEPING = ""  # what the lock's record names as release when no release is being changed
 
@@ -119,19 +138,25 @@ def plan(component: Component, request: dict[str, Any]) -> Plan:
 
 def stage(component: Component, request: dict[str, Any], release: dict[str, Any]) -> dict[str, float]:
     """Bring the artifact, the configuration and the secrets of *release* to the disk, complete and durable."""
+
+    def sweep() -> None:
+        component.store.sweep()
+        component.releases.sweep()
+
     phases: dict[str, float] = {}
     artifact = request.get("artifact")
-    component.store.sweep()
-    if artifact:
-        damaged = component.store.has(artifact["sha256"]) and component.store.verify(artifact["sha256"])
-        if damaged:
-            component.store.remove(artifact["sha256"])
-        if not component.store.has(artifact["sha256"]):
-            phases.update(component.store.add(artifact))
-    started = time.monotonic()
-    component.releases.add(release, {item["dest"]: item.get("content") or "" for item in request.get("files") or []})
-    component.releases.add_secrets(release, request.get("secrets") or {})
-    phases["stage"] = round(time.monotonic() - started, 3)
+    with staging(component.layout.staging_lock, sweep):
+        if artifact:
+            damaged = component.store.has(artifact["sha256"]) and component.store.verify(artifact["sha256"])
+            if damaged:
+                component.store.remove(artifact["sha256"])
+            if not component.store.has(artifact["sha256"]):
+                phases.update(component.store.add(artifact))
+        started = time.monotonic()
+        files = {item["dest"]: item.get("content") or "" for item in request.get("files") or []}
+        component.releases.add(release, files)
+        component.releases.add_secrets(release, request.get("secrets") or {})
+        phases["stage"] = round(time.monotonic() - started, 3)
     return phases
 
 
@@ -300,16 +325,28 @@ def tell(component: Component, attempt: str, outcome: dict[str, Any]) -> None:
 def _under_lock(component: Component, order: Order) -> dict[str, Any]:
     lock = Lock(component.layout.lock, component.name)
     record = {"change": order.change["id"], "release": order.release, "since": utc_now(), "attempt": order.attempt}
-    asked = utc_now()
+    asked = len(component.ledger().entries)
     _queue(lock, record)
     with lock:
         ledger = component.ledger()
-        for entry in ledger.entries:
+        for entry in ledger.entries[asked:]:
             # Somebody was deploying the very same release meanwhile: the outcome of that is ours.
-            if entry["time"] > asked and entry["release"] == order.release and entry["state"] in (REVERTED, FAILED):
+            if entry["release"] == order.release and entry["state"] in (REVERTED, FAILED):
                 return {"status": entry["state"], "message": entry.get("reason", ""), "release": order.release}
+        _need_room(component)
         _finish_interrupted(component, ledger, at_boot=False)
         return Attempt(component, ledger, order, lock.taken_over).run()
+
+
+def _need_room(component: Component) -> None:
+    """Refuse when the disk could not even take the records of the change."""
+    for place in (component.layout.var, component.layout.opt, component.host.unit_dir):
+        free = fs.free_bytes(place)
+        if free < RESERVE_BYTES:
+            raise Refused(
+                f"no space to record a change of {component.name}: {place} has {free} bytes free, {RESERVE_BYTES} are "
+                "needed; free some space, then run the same command again"
+            )
 
 
 def _queue(lock: Lock, record: dict[str, Any]) -> None:
@@ -342,6 +379,8 @@ class Attempt:
         old = self.component.described(past.current)
         acting = self.component.strategy(new)
         self._allow(past, new)
+        acting.clear_temps(new)
+        fs.remove_temps(self.ledger.head_path)
         if past.current == new["id"] and self.component.serves(new):
             return self._outcome(UNCHANGED, new, past.current)
         self._note(STAGED, new, taken_over=(self.taken_over or {}).get("change"))
@@ -385,7 +424,7 @@ class Attempt:
             raise Refused(
                 f"release {new['id']} is not what was staged ({'; '.join(changed[:3])}); deploy its version again"
             )
-        fault = schema_fault(past, self._manifest(new))
+        fault = schema_fault(past, _manifest(self.component, new))
         if fault and (self.order.rollback or not new["migrate"]):
             raise Refused(f"{self.component.name} {new['version']} cannot serve: {fault}")
 
@@ -399,7 +438,7 @@ class Attempt:
 
     def _migrate(self, new: dict[str, Any]) -> None:
         """Bring the schema forward from the new release; recorded, so a rollback knows what it meets."""
-        manifest = self._manifest(new)
+        manifest = _manifest(self.component, new)
         if not migration_is_due(self.ledger.history, manifest):
             return
         started = time.monotonic()
@@ -408,9 +447,6 @@ class Attempt:
         schema = manifest.get("schema") or {}
         if schema.get("revision"):
             self._note(STAGED, new, schema=schema["revision"], schema_keeps=schema.get("keeps") or [])
-
-    def _manifest(self, release: dict[str, Any]) -> dict[str, Any]:
-        return self.component.store.manifest(release["artifact"]["sha256"]) if release["artifact"] else {}
 
     def _await_controller(self, new: dict[str, Any]) -> None:
         """Insist that the controller gets in again by a new connection, before its time is up."""
@@ -427,16 +463,20 @@ class Attempt:
 
     def _revert(self, acting: Strategy, new: dict[str, Any], old: dict[str, Any] | None, reason: str) -> dict[str, Any]:
         started = time.monotonic()
+        previous = old["id"] if old else None
         try:
             acting.revert(new, old)
         except (EngineError, OSError) as exc:
             self._note(REVERTED, new, reason=f"{reason}; the revert met: {exc}", clean=False)
-            return self._outcome(
-                REVERTED, new, old["id"] if old else None, f"{reason}\nTHE REVERT ITSELF FAILED: {exc}"
-            )
+            return self._outcome(REVERTED, new, previous, f"{reason}\nTHE REVERT ITSELF FAILED: {exc}")
         self.phases["revert"] = round(time.monotonic() - started, 3)
-        self._note(REVERTED, new, reason=reason, previous=old["id"] if old else None)
-        return self._outcome(REVERTED, new, old["id"] if old else None, f"{reason}\n{self._serving(old)}")
+        message = f"{reason}\n{self._serving(old)}"
+        try:
+            self._note(REVERTED, new, reason=reason, previous=previous)
+        except EngineError as exc:
+            # The next change, or the next boot, finds the switch pending and reverts again, which changes nothing.
+            message += f"\n{exc}"
+        return self._outcome(REVERTED, new, previous, message)
 
     def _after(self, acting: Strategy, new: dict[str, Any], old: dict[str, Any] | None) -> None:
         """Housekeeping behind a confirmed change: it may fail without undoing it."""
@@ -476,6 +516,10 @@ class Attempt:
             "attempt": self.order.attempt,
             "change": self.order.change["id"],
         }
+
+
+def _manifest(component: Component, release: dict[str, Any]) -> dict[str, Any]:
+    return component.store.manifest(release["artifact"]["sha256"]) if release["artifact"] else {}
 
 
 def schema_fault(past: History, manifest: dict[str, Any]) -> str | None:
@@ -528,36 +572,45 @@ def run_migration(component: Component, release: dict[str, Any]) -> None:
 
 
 def recover(component: Component, at_boot: bool = False) -> str | None:
-    """Revert a switch that nobody confirmed; return what was done."""
-    if not component.layout.ledger.exists():
+    """Finish what an interruption left, and make the disk say what the ledger says; return what was finished."""
+    if not component.layout.ledger.exists() and not component.layout.ledger.with_suffix(".head").exists():
         return None
     with Lock(component.layout.lock, component.name) as lock:
         lock.acquire({"change": "recover", "release": HOUSEKEEPING, "since": utc_now()}, wait=0.0 if at_boot else 60.0)
-        return _finish_interrupted(component, component.ledger(), at_boot)
+        ledger = component.ledger()
+        done = _finish_interrupted(component, ledger, at_boot)
+        current = component.described(ledger.history.current)
+        if current is not None:
+            component.strategy(current).hold(current, at_boot)
+        return done
 
 
 def _finish_interrupted(component: Component, ledger: Ledger, at_boot: bool) -> str | None:
+    """Revert a switch that nobody confirmed, or stop what an attempt without a switch had started."""
     past = ledger.history
-    if past.pending is None:
+    last = past.pending or past.begun
+    if last is None:
         return None
-    new = component.releases.description(past.pending["release"])
+    acted = component.described(last["release"])
     old = component.described(past.current)
-    acting = component.strategy(new)
-    acting.slot = past.pending.get("slot")
-    if at_boot:
-        acting.restore_files(new, old)
-    else:
-        acting.revert(new, old)
-    reason = (
-        "the host restarted before the switch was confirmed"
-        if at_boot
-        else "the change was interrupted before it was confirmed"
-    )
-    kept = {
-        key: past.pending[key] for key in ("version", "component", "change", "attempt", "kind") if key in past.pending
-    }
-    ledger.append(REVERTED, new["id"], reason=reason, previous=past.current, **kept)
-    return f"{component.name}: {new['id']} reverted to {past.current}, because {reason}"
+    if acted is not None:
+        acting = component.strategy(acted)
+        acting.slot = last.get("slot")
+        if past.pending is None:
+            # A rollback's target was confirmed before: running, it is a standby.
+            if not at_boot and acted["id"] not in past.stack:
+                acting.abandon(acted)
+        elif at_boot:
+            acting.restore_files(acted, old)
+        else:
+            acting.revert(acted, old)
+    cause = "the host restarted" if at_boot else "the change was interrupted"
+    reason = f"{cause} before the switch was confirmed" if past.pending else f"{cause} before the switch"
+    kept = {key: last[key] for key in ("version", "component", "change", "attempt", "kind") if key in last}
+    ledger.append(REVERTED if past.pending else FAILED, last["release"], reason=reason, previous=past.current, **kept)
+    if past.pending is None:
+        return f"{component.name}: {last['release']} was given up, because {reason}"
+    return f"{component.name}: {last['release']} reverted to {past.current}, because {reason}"
 
 
 def retire(component: Component) -> None:
@@ -583,22 +636,28 @@ def releases_to_prune(past: History, on_disk: list[str], keep: int) -> list[str]
 
 
 def prune(component: Component, ledger: Ledger, keep: int, change: dict[str, Any]) -> list[str]:
-    """Remove old releases, and artifacts and secrets that no release names any more."""
+    """Remove old releases, and artifacts and secrets that no release names any more.
+
+    Left to the next change while anybody is staging, who may be about to use what would be removed.
+    """
     gone = releases_to_prune(ledger.history, component.releases.names(), keep)
-    for name in gone:
-        ledger.append(PRUNED, name, component=component.name, change=change)
-        component.releases.remove(name)
-    if gone:
-        _sweep_store(component)
-        _sweep_secrets(component)
+    with nobody_stages(component.layout.staging_lock) as alone:
+        if not alone:
+            return []
+        for name in gone:
+            ledger.append(PRUNED, name, component=component.name, change=change)
+            component.releases.remove(name)
+        if gone:
+            _sweep_store(component)
+            _sweep_secrets(component)
     return gone
 
 
 def _sweep_store(component: Component) -> None:
     """Remove artifacts that no release of any component links to."""
-    used = {Path(link).resolve().name for link in component.layout.opt.glob("*/releases/*/artifact")}
+    used = {os.path.basename(os.readlink(link)) for link in component.layout.opt.glob("*/releases/*/artifact")}
     for digest in component.store.digests():
-        if digest not in used and time.time() - component.store.path(digest).stat().st_mtime > 3600:
+        if digest not in used:
             component.store.remove(digest)
 
 
@@ -615,33 +674,55 @@ def _sweep_secrets(component: Component) -> None:
 
 
 def rebuild(component: Component) -> Path | None:
-    """Start a new ledger from the releases on disk; the damaged one is kept beside it.
+    """Start a new ledger; the damaged one is kept beside it.
 
-    Only what current names can be called confirmed: nothing else has evidence.
+    Its entries up to the damage still prove themselves and stay. Behind them, of the releases on disk only what
+    current names can be called confirmed: nothing else has evidence.
     """
     path = component.layout.ledger
     with Lock(component.layout.lock, component.name) as lock:
         lock.acquire({"change": "rebuild", "release": HOUSEKEEPING, "since": utc_now()}, wait=60.0)
+        data = path.read_bytes() if path.exists() else b""
         aside = None
-        if path.exists():
+        if data:
             aside = path.with_name(f"ledger-damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.jsonl")
-            path.replace(aside)
-        path.with_suffix(".head").unlink(missing_ok=True)
-        fs.fsync_dir(path.parent)
-        ledger = component.ledger()
-        change = {"id": "rebuild", "actor": "plano recover --rebuild", "reason": "the ledger was damaged"}
-        current = Path(component.layout.current).resolve().name if component.layout.current.is_symlink() else None
-        sound = [name for name in component.releases.names() if not component.releases.verify(name)]
-        for name in sorted(sound, key=lambda item: (item == current, component.releases.path(item).stat().st_ctime)):
-            release = component.releases.description(name)
-            acting = component.strategy(release)
-            state = CONFIRMED if name == current else STAGED
-            ledger.append(
-                state,
-                name,
-                version=release["version"],
-                component=component.name,
-                change=change,
-                slot=acting.slot_of(release),
+            fs.write_atomic(aside, data)
+        entries = sound_part(data)[0]
+        past = fold(entries)
+        for state, release in _found_on_disk(component, past):
+            known = past.schema is not None or state != CONFIRMED
+            schema = {} if known else _manifest(component, release).get("schema") or {}
+            body = {
+                "time": utc_now(),
+                "state": state,
+                "release": release["id"],
+                "version": release["version"],
+                "component": component.name,
+                "change": {"id": "rebuild", "actor": "plano recover --rebuild", "reason": "the ledger was damaged"},
+                "slot": component.strategy(release).slot_of(release),
+                "schema": schema.get("revision"),
+                "schema_keeps": schema.get("keeps"),
+            }
+            body = {key: value for key, value in body.items() if value is not None}
+            entries.append(seal(body, len(entries) + 1, entries[-1]["hash"] if entries else GENESIS))
+        if not entries:
+            raise Refused(
+                f"nothing to rebuild the ledger of {component.name} from: no release below {component.layout.releases} is whole"
             )
+        replace_ledger(path, entries)
         return aside
+
+
+def _found_on_disk(component: Component, past: History) -> list[tuple[str, dict[str, Any]]]:
+    """Return the sound releases that *past* does not know, and, as confirmed, the one that current names."""
+    link = component.layout.current
+    current = os.path.basename(os.readlink(link)) if link.is_symlink() else None
+    found = []
+    for name in sorted(component.releases.names(), key=lambda item: item == current):
+        known = name in past.states
+        if component.releases.verify(name) or (known and name != current):
+            continue
+        if name == current and past.current == current and past.pending is None:
+            continue
+        found.append((CONFIRMED if name == current else STAGED, component.releases.description(name)))
+    return found

@@ -9,6 +9,7 @@ The order is always unique temp, fsync of the file, rename, fsync of the directo
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
 import os
 import shutil
@@ -46,6 +47,12 @@ def temp_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
 
 
+def remove_temps(path: Path) -> None:
+    """Remove what killed writers of *path* left beside it; the caller is its only writer now."""
+    for temp in path.parent.glob(f".{path.name}.*.tmp"):
+        temp.unlink()
+
+
 def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Replace *path* by *data*; after a crash the old or the new content stands there."""
     temp = temp_beside(path)
@@ -56,6 +63,14 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
         temp.unlink(missing_ok=True)
         raise
     fsync_dir(path.parent)
+
+
+def write_all(fd: int, data: bytes, offset: int) -> None:
+    """Write all of *data* at *offset*; the kernel may take it in parts, the last of them an error on a full disk."""
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(fd, view, offset)
+        view, offset = view[done:], offset + done
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
@@ -155,9 +170,25 @@ def remove_tree(path: Path) -> None:
     shutil.rmtree(doomed)
 
 
+def remove_litter(folder: Path) -> None:
+    """Remove the hidden entries of *folder*: what was being written, or removed, when its writer was killed."""
+    for path in folder.glob(".*") if folder.is_dir() else []:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def free_bytes(path: Path) -> int:
     """Return the bytes an ordinary process may still write to the file system of *path*."""
     while not path.exists():
         path = path.parent
     info = os.statvfs(path)
     return info.f_bavail * info.f_frsize
+
+
+def reason(exc: OSError, path: Path) -> str:
+    """Say why the system refused a write at *path*, and how full the disk is where that is the reason."""
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{exc.strerror} ({free_bytes(path)} bytes are free there)"
+    return exc.strerror or str(exc)

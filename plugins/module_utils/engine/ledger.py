@@ -17,10 +17,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Mapping
 
+from . import fs
 from .errors import EngineError
-from .fs import fsync_dir, make_dir, write_atomic
 
 GENESIS = "0" * 64
+READ_TRIES = 200
 
 STAGED, SWITCHED, CONFIRMED = "staged", "switched", "confirmed"
 REVERTED, FAILED, REJECTED, PRUNED = "reverted", "failed", "rejected", "pruned"
@@ -58,11 +59,20 @@ def parse(path: Path, data: bytes, head: bytes | None) -> tuple[list[dict[str, A
     Returns its entries and the length in bytes of the good part: an append that a crash cut short
     (the head never named it) is not part of it. Raises LedgerError for anything else out of order.
     """
+    entries, good = sound_part(data)
+    rest = data[good:]
+    if b"\n" in rest:
+        raise LedgerError(path, f"line {len(entries) + 1} does not match its hash or the line before it")
+    _check_head(path, entries, head, torn=bool(rest))
+    return entries, good
+
+
+def sound_part(data: bytes) -> tuple[list[dict[str, Any]], int]:
+    """Return the entries up to the first line that does not hold, and how many bytes they take."""
     entries: list[dict[str, Any]] = []
     good = 0
     prev = GENESIS
-    lines = data.split(b"\n")
-    for number, line in enumerate(lines[:-1], start=1):
+    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
             entry = json.loads(line)
             body = {key: value for key, value in entry.items() if key != "hash"}
@@ -70,12 +80,10 @@ def parse(path: Path, data: bytes, head: bytes | None) -> tuple[list[dict[str, A
         except (ValueError, AttributeError):
             sound = False
         if not sound:
-            raise LedgerError(path, f"line {number} does not match its hash or the line before it")
+            break
         prev = entry["hash"]
         good += len(line) + 1
         entries.append(entry)
-    torn = lines[-1] != b""
-    _check_head(path, entries, head, torn)
     return entries, good
 
 
@@ -85,8 +93,7 @@ def _check_head(path: Path, entries: list[dict[str, Any]], head: bytes | None, t
         if len(entries) + torn > 1:
             raise LedgerError(path, "its head file is missing")
         return
-    known = [encode({"seq": 0, "hash": GENESIS}) + b"\n"]
-    known += [encode({"seq": entry["seq"], "hash": entry["hash"]}) + b"\n" for entry in entries[-2:]]
+    known = [head_of({"seq": 0, "hash": GENESIS})] + [head_of(entry) for entry in entries[-2:]]
     if head == known[-1]:
         return
     # The crash came between the append and the head: the head is one behind a complete last line.
@@ -97,7 +104,10 @@ def _check_head(path: Path, entries: list[dict[str, Any]], head: bytes | None, t
 
 @dataclass
 class History:
-    """What the entries add up to."""
+    """What the entries add up to.
+
+    *pending* is a switch that was neither confirmed nor reverted, *begun* an attempt without any outcome.
+    """
 
     current: str | None = None
     since: str | None = None
@@ -107,6 +117,7 @@ class History:
     slots: dict[str, str] = field(default_factory=dict)
     rejected: dict[str, dict[str, Any]] = field(default_factory=dict)
     pending: dict[str, Any] | None = None
+    begun: dict[str, Any] | None = None
     schema: str | None = None
     schema_keeps: list[str] = field(default_factory=list)
 
@@ -133,28 +144,42 @@ def fold(entries: list[dict[str, Any]]) -> History:
         past.states[release] = state
         if entry.get("schema"):
             past.schema, past.schema_keeps = entry["schema"], entry.get("schema_keeps", [])
-        if state == SWITCHED:
+        if state == STAGED and entry.get("attempt"):
+            past.begun = entry
+        elif state == SWITCHED:
             past.pending = entry
         elif state == CONFIRMED:
-            if entry.get("kind") == "rollback" and release in past.stack:
-                del past.stack[past.stack.index(release) + 1 :]
-            else:
-                past.stack = [name for name in past.stack if name != release] + [release]
-            past.current, past.since, past.pending = release, entry["time"], None
-            past.rejected.pop(release, None)
-            if entry.get("slot"):
-                past.slots[release] = entry["slot"]
-        elif state == REVERTED:
-            past.pending = None
-            if release in past.stack:
-                past.states[release] = CONFIRMED
-        elif state == FAILED:
+            _confirm(past, entry)
+        elif state in (REVERTED, FAILED):
+            past.begun = None
+            if state == REVERTED:
+                past.pending = None
             if release in past.stack:
                 past.states[release] = CONFIRMED
         elif state == REJECTED:
-            past.rejected[release] = entry
-            past.stack = [name for name in past.stack if name != release]
+            _reject(past, release, entry)
     return past
+
+
+def _confirm(past: History, entry: dict[str, Any]) -> None:
+    release, left = entry["release"], entry.get("previous")
+    if entry.get("kind") == "rollback":
+        if release in past.stack:
+            del past.stack[past.stack.index(release) + 1 :]
+        if left and left != release:
+            # With the same entry, so that no interruption can leave a release that was rolled back unmarked.
+            _reject(past, left, entry)
+    past.stack = [name for name in past.stack if name != release] + [release]
+    past.current, past.since, past.pending, past.begun = release, entry["time"], None, None
+    past.rejected.pop(release, None)
+    if entry.get("slot"):
+        past.slots[release] = entry["slot"]
+
+
+def _reject(past: History, release: str, entry: dict[str, Any]) -> None:
+    past.states[release] = REJECTED
+    past.rejected[release] = entry
+    past.stack = [name for name in past.stack if name != release]
 
 
 class Ledger:
@@ -168,36 +193,74 @@ class Ledger:
         self.load()
 
     def load(self) -> None:
-        """Read and check it all. Raises LedgerError."""
-        data = self.path.read_bytes() if self.path.exists() else None
-        head = self.head_path.read_bytes() if self.head_path.exists() else None
+        """Read and check it all, also while another process appends. Raises LedgerError."""
+        head = self._read(self.head_path)
+        for _try in range(READ_TRIES):
+            data = self._read(self.path)
+            before, head = head, self._read(self.head_path)
+            if before == head:
+                break
         if data is None and head is not None:
             raise LedgerError(self.path, "the file is gone, but its head is there")
         self.entries, self._good = parse(self.path, data or b"", head)
+
+    @staticmethod
+    def _read(path: Path) -> bytes | None:
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
 
     @property
     def history(self) -> History:
         return fold(self.entries)
 
     def append(self, state: str, release: str, **detail: Any) -> dict[str, Any]:
-        """Write one entry durably and return it. Raises OSError when the disk refuses."""
-        prev = self.entries[-1]["hash"] if self.entries else GENESIS
+        """Write one entry durably and return it. Raises EngineError when the disk refuses; then nothing was added."""
         body = {"time": utc_now(), "state": state, "release": release}
         body.update({key: value for key, value in detail.items() if value is not None})
-        entry = seal(body, len(self.entries) + 1, prev)
+        entry = seal(body, len(self.entries) + 1, self.entries[-1]["hash"] if self.entries else GENESIS)
         line = encode(entry) + b"\n"
-        make_dir(self.path.parent)
+        try:
+            self._write(line, entry)
+        except OSError as exc:
+            raise EngineError(
+                f"cannot write '{state}' of {release} to ledger {self.path}: {fs.reason(exc, self.path)}. "
+                "What is not in the ledger is not done; free the disk and run the same command again"
+            ) from exc
+        self.entries.append(entry)
+        self._good += len(line)
+        return entry
+
+    def _write(self, line: bytes, entry: Mapping[str, Any]) -> None:
+        fs.make_dir(self.path.parent)
         created = not self.path.exists()
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
             os.ftruncate(fd, self._good)
-            os.pwrite(fd, line, self._good)
-            os.fsync(fd)
+            try:
+                fs.write_all(fd, line, self._good)
+                os.fsync(fd)
+                if created:
+                    fs.fsync_dir(self.path.parent)
+                fs.write_atomic(self.head_path, head_of(entry))
+            except OSError:
+                # An entry without its head would count after a restart, although its writer was told that it failed.
+                os.ftruncate(fd, self._good)
+                os.fsync(fd)
+                raise
         finally:
             os.close(fd)
-        if created:
-            fsync_dir(self.path.parent)
-        write_atomic(self.head_path, encode({"seq": entry["seq"], "hash": entry["hash"]}) + b"\n")
-        self.entries.append(entry)
-        self._good += len(line)
-        return entry
+
+
+def replace_ledger(path: Path, entries: list[dict[str, Any]]) -> None:
+    """Put *entries* in the place of whatever stands at *path*; a crash leaves what Ledger refuses, or all of them."""
+    head = path.with_suffix(".head")
+    fs.make_dir(path.parent)
+    fs.unlink_durable(head)
+    fs.write_atomic(path, b"".join(encode(entry) + b"\n" for entry in entries))
+    fs.write_atomic(head, head_of(entries[-1]))
+
+
+def head_of(entry: Mapping[str, Any]) -> bytes:
+    return encode({"seq": entry["seq"], "hash": entry["hash"]}) + b"\n"

@@ -9,9 +9,10 @@ import fcntl
 import json
 import os
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Callable, Iterator
 
 from .errors import EngineError
 from .fs import make_dir
@@ -58,18 +59,13 @@ class Lock:
         A record left by a holder that died is kept in ``taken_over``: the kernel freed its flock, so no
         human is needed.
         """
-        make_dir(self.path.parent)
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = _open(self.path)
         deadline = time.monotonic() + wait
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    os.close(fd)
-                    raise Busy(self.component, self.holder()) from None
-                time.sleep(POLL_SECONDS)
+        while not _try_alone(fd):
+            if time.monotonic() >= deadline:
+                os.close(fd)
+                raise Busy(self.component, self.holder())
+            time.sleep(POLL_SECONDS)
         self._fd = fd
         self.taken_over = self.holder() or None
         self._write(fd, {**record, "pid": os.getpid(), "boot": boot_id()})
@@ -92,3 +88,42 @@ class Lock:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+@contextmanager
+def staging(path: Path, clean: Callable[[], None]) -> Iterator[None]:
+    """Keep housekeeping away while something is brought to the disk, by any number of processes at once.
+
+    *clean* removes what killed processes left; it is called only when nobody else is staging.
+    """
+    fd = _open(path)
+    try:
+        if _try_alone(fd):
+            clean()
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def nobody_stages(path: Path) -> Iterator[bool]:
+    """Yield whether nobody is staging; if so, nobody can begin before the block ends."""
+    fd = _open(path)
+    try:
+        yield _try_alone(fd)
+    finally:
+        os.close(fd)
+
+
+def _open(path: Path) -> int:
+    make_dir(path.parent)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _try_alone(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -35,6 +35,7 @@ _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_~-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SECRET = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _TOKEN = re.compile(r"@([A-Z0-9]+)@")
+STAGING = ".staging-"
 MOVING_VERSIONS = ("latest", "stable", "current", "main", "master", "head")
 
 
@@ -74,6 +75,10 @@ class Layout:
     @property
     def secrets(self) -> Path:
         return self.var / self.component / "secrets"
+
+    @property
+    def staging_lock(self) -> Path:
+        return self.opt / ".staging.lock"
 
     def outcome(self, attempt: str) -> Path:
         return self.run / self.component / f"{attempt}.json"
@@ -285,10 +290,10 @@ class Releases:
         release = description["id"]
         if self.has(release) and not self.verify(release):
             return False
-        fs.make_dir(self.layout.releases)
-        staging = self.layout.releases / f".staging-{uuid.uuid4().hex}"
-        staging.mkdir(mode=0o755)
+        staging = self.layout.releases / f"{STAGING}{uuid.uuid4().hex}"
         try:
+            fs.make_dir(self.layout.releases)
+            staging.mkdir(mode=0o755)
             for name, item in description["files"].items():
                 target = staging / name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -297,33 +302,61 @@ class Releases:
                 os.symlink(self.layout.store / "sha256" / description["artifact"]["sha256"], staging / "artifact")
             fs.write_new(staging / "release.json", json.dumps(description, indent=1, sort_keys=True).encode(), 0o644)
             fs.sync_file_system(staging)
-            # A release that no longer matches its own description is replaced as a whole.
-            fs.remove_tree(self.path(release))
-            os.rename(staging, self.path(release))
+            self._publish(staging, release)
+        except OSError as exc:
+            raise EngineError(
+                f"cannot write release {release} below {self.layout.releases}: {fs.reason(exc, self.layout.releases)}. "
+                "What serves was not touched; mend that and run the same command again"
+            ) from exc
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         fs.fsync_dir(self.layout.releases)
         return True
+
+    def _publish(self, staging: Path, release: str) -> None:
+        final = self.path(release)
+        try:
+            os.rename(staging, final)
+        except OSError:
+            # Another run may have written the very same release meanwhile, and may be switching to it by now.
+            if not final.is_dir():
+                raise
+            if self.verify(release):
+                # A release that no longer matches its own description is replaced as a whole.
+                fs.remove_tree(final)
+                os.rename(staging, final)
 
     def add_secrets(self, description: Mapping[str, Any], secrets: Mapping[str, str]) -> None:
         """Keep the secrets of a release outside of it, readable by root only."""
         final = self.layout.secrets / description["secrets"]
         if not description["secrets"] or final.is_dir():
             return
-        fs.make_dir(self.layout.secrets, 0o700)
-        staging = self.layout.secrets / f".staging-{uuid.uuid4().hex}"
-        staging.mkdir(mode=0o700)
+        staging = self.layout.secrets / f"{STAGING}{uuid.uuid4().hex}"
         try:
+            fs.make_dir(self.layout.secrets, 0o700)
+            staging.mkdir(mode=0o700)
             for name, value in secrets.items():
                 fs.write_new(staging / name, value.encode(), 0o400)
             fs.fsync_dir(staging)
             os.rename(staging, final)
+        except OSError as exc:
+            # Another run may have written the same secrets meanwhile.
+            if not final.is_dir():
+                raise EngineError(
+                    f"cannot keep the secrets of {description['id']} below {self.layout.secrets}: "
+                    f"{fs.reason(exc, self.layout.secrets)}. What serves was not touched; mend that and run the same command again"
+                ) from exc
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         fs.fsync_dir(self.layout.secrets)
 
     def remove(self, release: str) -> None:
         fs.remove_tree(self.path(release))
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written; nobody may be staging."""
+        for folder in (self.layout.releases, self.layout.secrets):
+            fs.remove_litter(folder)
 
 
 def tokens(

@@ -86,10 +86,10 @@ class Store:
         """
         phases: dict[str, float] = {}
         sha256 = artifact["sha256"]
-        fs.make_dir(self.root / "sha256")
         staging = self.root / f".staging-{uuid.uuid4().hex}"
-        staging.mkdir(mode=0o755)
         try:
+            fs.make_dir(self.root / "sha256")
+            staging.mkdir(mode=0o755)
             with _Timed(phases, "fetch"):
                 blob = staging / "blob"
                 self._fetch(artifact, blob)
@@ -117,7 +117,8 @@ class Store:
                 self._publish(tree, self.path(sha256))
         except OSError as exc:
             raise EngineError(
-                f"cannot store artifact {artifact['version']} under {self.root}: {exc.strerror or exc}"
+                f"cannot store artifact {artifact['version']} under {self.root}: {fs.reason(exc, self.root)}. "
+                "What serves was not touched; mend that and run the same command again"
             ) from exc
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -140,13 +141,10 @@ class Store:
     def remove(self, sha256: str) -> None:
         fs.remove_tree(self.path(sha256))
 
-    def sweep(self, older_than: float = 86400.0) -> None:
-        """Remove staging directories that an interruption left a day ago or earlier."""
-        if not self.root.is_dir():
-            return
-        for path in self.root.glob(".staging-*"):
-            if time.time() - path.stat().st_mtime > older_than:
-                shutil.rmtree(path, ignore_errors=True)
+    def sweep(self) -> None:
+        """Remove what a killed process left half written; nobody may be staging."""
+        for folder in (self.root, self.root / "sha256"):
+            fs.remove_litter(folder)
 
     def _publish(self, tree: Path, final: Path) -> None:
         if not self.has(final.name):

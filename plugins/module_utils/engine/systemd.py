@@ -104,11 +104,13 @@ class Host:
 
     def write_unit(self, unit: str, text: str) -> bool:
         """Install *text* as *unit*; say whether it differed."""
-        if self.unit_text(unit) == text:
-            return False
-        write_atomic(self.unit_dir / unit, text.encode())
-        self.daemon_reload()
-        return True
+        differs = self.unit_text(unit) != text
+        if differs:
+            write_atomic(self.unit_dir / unit, text.encode())
+        # A kill may have come between the file and the reload: systemd would then start what the file said before.
+        if differs or self.show(unit, "NeedDaemonReload").get("NeedDaemonReload") == "yes":
+            self.daemon_reload()
+        return differs
 
     def enable(self, unit: str) -> None:
         """Start *unit* at boot. A link, as 'systemctl enable' makes it, without its reload of all units."""
@@ -119,6 +121,10 @@ class Host:
 
     def disable(self, unit: str) -> None:
         unlink_durable(self.unit_dir / WANTS / unit)
+
+    def is_planned(self, name: str) -> bool:
+        """Say whether later() has a plan of this *name* that is still to come."""
+        return self.is_active(f"{name}.timer")
 
     def later(self, name: str, seconds: float, argv: Sequence[str]) -> None:
         """Run *argv* in so many seconds, replacing an earlier plan of the same *name*."""

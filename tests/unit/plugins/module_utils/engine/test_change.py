@@ -8,10 +8,11 @@ import os
 
 import pytest
 
-from ansible_collections.plano.delivery.plugins.module_utils.engine import change
+from ansible_collections.plano.delivery.plugins.module_utils.engine import change, fs
 from ansible_collections.plano.delivery.plugins.module_utils.engine.change import Component, Order, Refused
-from ansible_collections.plano.delivery.plugins.module_utils.engine.ledger import History, LedgerError, fold
-from ansible_collections.plano.delivery.plugins.module_utils.engine.lock import Lock
+from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
+from ansible_collections.plano.delivery.plugins.module_utils.engine.ledger import History, Ledger, LedgerError, fold
+from ansible_collections.plano.delivery.plugins.module_utils.engine.lock import Lock, staging
 from ansible_collections.plano.delivery.plugins.module_utils.engine.release import Layout
 from ansible_collections.plano.delivery.plugins.module_utils.engine.systemd import Done
 
@@ -215,6 +216,97 @@ def test_at_boot_only_the_disk_is_mended(component):
     assert (serving(component), component.host.ran("systemctl reload")) == ("1", before)
 
 
+def begun(component: Component, version: str, *later: str) -> dict:
+    """Leave what an attempt leaves whose engine was killed after it had written these states."""
+    wanted = request(version)
+    release = change.describe(wanted)
+    change.stage(component, wanted, release)
+    for state in ("staged", *later):
+        component.ledger().append(state, release["id"], version=version, change={"id": "killed"}, attempt="a1")
+    return release
+
+
+def test_an_attempt_killed_before_its_switch_is_given_up_and_has_an_outcome(component):
+    deploy(component, "1")
+    release = begun(component, "2")
+    assert "before the switch" in change.recover(component)
+    assert component.ledger().entries[-1]["state"] == "failed"
+    assert change.outcome_from_ledger(component, "a1")["release"] == release["id"]
+    assert change.recover(component) is None
+    assert deploy(component, "2")["status"] == "confirmed"
+
+
+def test_a_kill_right_after_a_rollback_was_confirmed_leaves_the_release_rejected(component):
+    deploy(component, "1")
+    deploy(component, "2")
+    rollback(component)
+    entries = component.ledger().entries
+    assert [entry["state"] for entry in entries[-2:]] == ["confirmed", "rejected"]
+    assert list(fold(entries[:-1]).rejected) == [entries[-1]["release"]]
+
+
+def test_recovery_points_current_at_what_the_ledger_says(component):
+    deploy(component, "1")
+    component.layout.current.unlink()
+    component.layout.current.symlink_to("releases/nothing")
+    assert change.recover(component) is None
+    assert serving(component) == "1"
+
+
+def test_nothing_is_pruned_while_somebody_stages(component):
+    for version in ("1", "2", "3"):
+        deploy(component, version, keep=2)
+    with staging(component.layout.staging_lock, lambda: None):
+        deploy_staged = begun(component, "4")
+        change.carry_out(component, Order.new(deploy_staged["id"], {"id": "c-4"}, keep=1))
+    assert len(component.releases.names()) == 3
+    deploy(component, "5", keep=1)
+    assert [name[0] for name in component.releases.names()] == ["4", "5"]
+
+
+def test_what_a_killed_process_was_writing_is_removed_by_the_next_run(component):
+    deploy(component, "1")
+    litter = [
+        component.layout.releases / ".staging-dead" / "config",
+        component.layout.store / ".staging-dead",
+        component.layout.secrets / ".staging-dead",
+    ]
+    for folder in litter:
+        folder.mkdir(parents=True)
+    temp = component.layout.current.with_name(".current.dead.tmp")
+    temp.symlink_to("releases/nothing")
+    deploy(component, "2")
+    assert [path for path in [*litter, temp] if path.exists() or path.is_symlink()] == []
+
+
+def test_a_disk_too_full_for_the_records_refuses_before_anything_is_touched(component, monkeypatch):
+    deploy(component, "1")
+    monkeypatch.setattr(fs, "free_bytes", lambda _path: 4096)
+    outcome = deploy(component, "2")
+    assert outcome["status"] == "refused"
+    assert "has 4096 bytes free, 1048576 are needed; free some space, then run the same command" in outcome["message"]
+    assert states(component)[-1] == "confirmed"
+
+
+def test_a_switch_whose_confirmation_cannot_be_written_is_reverted(component, monkeypatch):
+    deploy(component, "1")
+    real = Ledger.append
+
+    def full(ledger, state, release, **detail):
+        if state in ("confirmed", "reverted"):
+            raise EngineError(f"cannot write '{state}'")
+        return real(ledger, state, release, **detail)
+
+    monkeypatch.setattr(Ledger, "append", full)
+    outcome = deploy(component, "2")
+    assert outcome["status"] == "reverted"
+    assert "cannot write 'confirmed'" in outcome["message"]
+    assert "cannot write 'reverted'" in outcome["message"]
+    assert serving(component) == "1"
+    monkeypatch.setattr(Ledger, "append", real)
+    assert deploy(component, "2")["status"] == "confirmed"
+
+
 def test_another_change_that_holds_the_lock_is_named(component):
     deploy(component, "1")
     other = Lock(component.layout.lock, "app")
@@ -246,6 +338,44 @@ def test_a_damaged_ledger_stops_everything_and_can_be_rebuilt(component):
     assert aside.read_bytes().count(b"confirmeD") == 1
     assert component.ledger().history.current.startswith("2-")
     assert deploy(component, "3")["status"] == "confirmed"
+
+
+def test_a_rebuilt_ledger_keeps_every_entry_that_still_proves_itself(component):
+    for version in ("1", "2", "3"):
+        deploy(component, version)
+    path = component.layout.ledger
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:6]) + lines[6].replace(b"staged", b"stageD") + b"".join(lines[7:]))
+    change.rebuild(component)
+    entries = component.ledger().entries
+    assert path.read_bytes().startswith(b"".join(lines[:6]))
+    assert [entry["state"] for entry in entries[6:]] == ["confirmed"]
+    assert change.target_of_rollback(component, None).startswith("2-")
+    assert rollback(component)["status"] == "confirmed"
+
+
+def test_a_rebuild_that_is_killed_is_refused_until_it_is_done_again(component):
+    deploy(component, "1")
+    deploy(component, "2")
+    component.layout.ledger.with_suffix(".head").unlink()
+    with pytest.raises(LedgerError, match="its head file is missing"):
+        component.ledger()
+    change.rebuild(component)
+    assert component.ledger().history.current.startswith("2-")
+
+
+def test_a_ledger_cannot_be_rebuilt_from_nothing(component):
+    with pytest.raises(Refused, match="nothing to rebuild the ledger of app from: no release below"):
+        change.rebuild(component)
+
+
+def test_a_rebuilt_ledger_still_refuses_a_rollback_across_a_migration(component, monkeypatch):
+    monkeypatch.setattr(change, "_manifest", lambda *_: {"schema": {"revision": "0002", "keeps": ["0001"]}})
+    deploy(component, "1")
+    component.layout.ledger.unlink()
+    change.rebuild(component)
+    past = component.ledger().history
+    assert (past.schema, past.schema_keeps) == ("0002", ["0001"])
 
 
 def test_a_changed_release_is_not_rolled_back_to(component):

@@ -3,11 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import errno
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.plano.delivery.plugins.module_utils.engine import fs
+from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
 from ansible_collections.plano.delivery.plugins.module_utils.engine.ledger import Ledger, LedgerError, fold
 
 CHANGE = {"id": "c1", "actor": "ana", "reason": "because"}
@@ -160,3 +165,56 @@ def test_a_failed_retry_of_a_confirmed_release_leaves_it_a_target():
 def test_a_pruned_release_is_no_longer_known():
     past = history(("confirmed", "r1"), ("confirmed", "r2"), ("pruned", "r1"))
     assert (past.previous, "r1" in past.states) == (None, False)
+
+
+def test_an_entry_the_disk_takes_in_parts_is_whole(tmp_path, monkeypatch):
+    ledger = written(tmp_path, ("staged", "r1"))
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: real(fd, bytes(data)[:7], offset))
+    ledger.append("switched", "r1")
+    assert [entry["state"] for entry in Ledger(ledger.path).entries] == ["staged", "switched"]
+
+
+@pytest.mark.parametrize("part", ["line", "head"])
+def test_an_entry_the_disk_refuses_was_never_written(tmp_path, monkeypatch, part):
+    ledger = written(tmp_path, ("staged", "r1"))
+    before = (ledger.path.read_bytes(), ledger.head_path.read_bytes())
+    real = os.pwrite
+
+    def full(fd, data, offset):
+        if offset > ledger._good:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(fd, bytes(data)[:7], offset)
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if part == "line":
+        monkeypatch.setattr(os, "pwrite", full)
+    else:
+        monkeypatch.setattr(fs, "write_atomic", refuse)
+    with pytest.raises(EngineError, match=r"cannot write 'switched' of r1 to ledger .*\(\d+ bytes are free there\)"):
+        ledger.append("switched", "r1")
+    monkeypatch.undo()
+    assert (ledger.path.read_bytes(), ledger.head_path.read_bytes()) == before
+    ledger.append("failed", "r1")
+    assert [entry["state"] for entry in Ledger(ledger.path).entries] == ["staged", "failed"]
+
+
+def test_it_can_be_read_while_another_process_appends(tmp_path):
+    ledger = written(tmp_path, ("staged", "r1"))
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            ledger.append("staged", "r1")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        lengths = [len(Ledger(ledger.path).entries) for _ in range(150)]
+    finally:
+        stop.set()
+        writer.join()
+    assert lengths == sorted(lengths)
+    assert lengths[-1] > lengths[0]
