@@ -578,6 +578,7 @@ def recover(component: Component, at_boot: bool = False) -> str | None:
     with Lock(component.layout.lock, component.name) as lock:
         lock.acquire({"change": "recover", "release": HOUSEKEEPING, "since": utc_now()}, wait=0.0 if at_boot else 60.0)
         ledger = component.ledger()
+        ledger.mend()
         done = _finish_interrupted(component, ledger, at_boot)
         current = component.described(ledger.history.current)
         if current is not None:

@@ -215,6 +215,15 @@ class Ledger:
     def history(self) -> History:
         return fold(self.entries)
 
+    def mend(self) -> None:
+        """Finish what a crash cut short: drop a torn last line, or let the head name a whole one; hold the lock."""
+        if self.path.exists() and self.path.stat().st_size != self._good:
+            with self.path.open("r+b") as stream:
+                stream.truncate(self._good)
+                os.fsync(stream.fileno())
+        if self.entries and self._read(self.head_path) != head_of(self.entries[-1]):
+            fs.write_atomic(self.head_path, head_of(self.entries[-1]))
+
     def append(self, state: str, release: str, **detail: Any) -> dict[str, Any]:
         """Write one entry durably and return it. Raises EngineError when the disk refuses; then nothing was added."""
         body = {"time": utc_now(), "state": state, "release": release}

@@ -218,3 +218,16 @@ def test_it_can_be_read_while_another_process_appends(tmp_path):
         writer.join()
     assert lengths == sorted(lengths)
     assert lengths[-1] > lengths[0]
+
+
+@pytest.mark.parametrize("cut", ["within the line", "before the head"])
+def test_what_a_crash_cut_short_is_mended(tmp_path, cut):
+    ledger = written(tmp_path, ("staged", "r1"))
+    before = (ledger.path.read_bytes(), ledger.head_path.read_bytes())
+    ledger.append("switched", "r1")
+    after = (ledger.path.read_bytes(), ledger.head_path.read_bytes())
+    ledger.head_path.write_bytes(before[1])
+    if cut == "within the line":
+        ledger.path.write_bytes(after[0][:-9])
+    Ledger(ledger.path).mend()
+    assert (ledger.path.read_bytes(), ledger.head_path.read_bytes()) == (before if cut == "within the line" else after)

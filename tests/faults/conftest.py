@@ -1,0 +1,72 @@
+"""The hosts that faults are tried on, deployed once for all tests of this folder and removed after them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from fault_host import CACHE, ROOT, FaultHost
+
+INVENTORY = ROOT / "tests" / "faults" / "inventory"
+VERSIONS = ("1.0.0", "1.1.0", "1.2.0-broken", "1.3.0-crash")
+PACKAGES = "strace faketime"
+OLD = "1.0.0"
+
+
+def playbook(*words: str, wrapper: tuple[str, ...] = ("ansible-playbook",)) -> None:
+    command = [*wrapper, "--inventory", str(INVENTORY), *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, FaultHost]]:
+    """All application hosts by name, deployed with the oldest version as an operator deploys it."""
+    destroy = "molecule/shared/destroy.yml"
+    if not os.environ.get("PLANO_KEEP_HOSTS"):
+        playbook(destroy)
+    playbook("molecule/shared/create.yml")
+    playbook("plano.delivery.deploy", "-e", f"backend_version={OLD}")
+    folder = tmp_path_factory.mktemp("requests")
+    capture = (sys.executable, str(ROOT / "tests" / "faults" / "capture.py"), str(folder))
+    for version in VERSIONS:
+        only = "--tags=backend_preflight,backend_configure"
+        playbook("plano.delivery.deploy", "--check", only, "-e", f"backend_version={version}", wrapper=capture)
+    listed = yaml.safe_load((INVENTORY / "hosts.yml").read_text(encoding="utf-8"))["all"]
+    hosts = {
+        name: FaultHost(
+            name,
+            listed["hosts"][name]["ansible_host"],
+            {version: json.loads((folder / f"{name}-backend-{version}.json").read_text()) for version in VERSIONS},
+        )
+        for name in listed["children"]["backend"]["hosts"]
+    }
+    for host in hosts.values():
+        host.on(f"apt-get -qq update && apt-get -qq -y install {PACKAGES} >/dev/null")
+    yield hosts
+    if not os.environ.get("PLANO_KEEP_HOSTS"):
+        playbook(destroy)
+
+
+@pytest.fixture(params=["fault-app1", "fault-app2"], ids=["debian12", "debian13"])
+def host(request: pytest.FixtureRequest, fleet: dict[str, FaultHost]) -> Iterator[FaultHost]:
+    """One host that serves the old version; afterwards it must serve soundly whatever was done to it."""
+    found = fleet[request.param]
+    found.must_deploy(OLD)
+    yield found
+    found.settle()
+    found.assert_sound()
+
+
+@pytest.fixture
+def scratch() -> Path:
+    """A folder for what a test makes."""
+    folder = CACHE / "faults-scratch"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
