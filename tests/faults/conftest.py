@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,12 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fault_host import CACHE, ROOT, FaultHost
+from fault_host import CACHE, INVENTORY, OLD, ROOT, FaultHost
 
-INVENTORY = ROOT / "tests" / "faults" / "inventory"
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0-broken", "1.3.0-crash")
 PACKAGES = "strace faketime"
-OLD = "1.0.0"
 
 
 def playbook(*words: str, wrapper: tuple[str, ...] = ("ansible-playbook",)) -> None:
@@ -25,19 +24,25 @@ def playbook(*words: str, wrapper: tuple[str, ...] = ("ansible-playbook",)) -> N
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.fixture(scope="session")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, FaultHost]]:
-    """All application hosts by name, deployed with the oldest version as an operator deploys it."""
-    destroy = "molecule/shared/destroy.yml"
-    if not os.environ.get("PLANO_KEEP_HOSTS"):
-        playbook(destroy)
+def bring_up(folder: Path) -> None:
+    """Deploy the oldest version as an operator deploys it, and note in *folder* what a deploy of each version sends."""
+    playbook("molecule/shared/destroy.yml")
     playbook("molecule/shared/create.yml")
     playbook("plano.delivery.deploy", "-e", f"backend_version={OLD}")
-    folder = tmp_path_factory.mktemp("requests")
+    folder.mkdir(parents=True, exist_ok=True)
     capture = (sys.executable, str(ROOT / "tests" / "faults" / "capture.py"), str(folder))
     for version in VERSIONS:
         only = "--tags=backend_preflight,backend_configure"
         playbook("plano.delivery.deploy", "--check", only, "-e", f"backend_version={version}", wrapper=capture)
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Iterator[dict[str, FaultHost]]:
+    """All application hosts by name. With PLANO_KEEP_HOSTS set, those of an earlier run are used, and they stay."""
+    keep = bool(os.environ.get("PLANO_KEEP_HOSTS"))
+    folder = CACHE / "faults-requests"
+    if not keep or not folder.exists():
+        bring_up(folder)
     listed = yaml.safe_load((INVENTORY / "hosts.yml").read_text(encoding="utf-8"))["all"]
     hosts = {
         name: FaultHost(
@@ -47,11 +52,15 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, FaultH
         )
         for name in listed["children"]["backend"]["hosts"]
     }
+    if not keep:
+        shutil.rmtree(folder)
     for host in hosts.values():
-        host.on(f"apt-get -qq update && apt-get -qq -y install {PACKAGES} >/dev/null")
+        host.on(
+            f"command -v strace faketime >/dev/null || (apt-get -qq update && apt-get -qq -y install {PACKAGES} >/dev/null)"
+        )
     yield hosts
-    if not os.environ.get("PLANO_KEEP_HOSTS"):
-        playbook(destroy)
+    if not keep:
+        playbook("molecule/shared/destroy.yml")
 
 
 @pytest.fixture(params=["fault-app1", "fault-app2"], ids=["debian12", "debian13"])
@@ -60,7 +69,6 @@ def host(request: pytest.FixtureRequest, fleet: dict[str, FaultHost]) -> Iterato
     found = fleet[request.param]
     found.must_deploy(OLD)
     yield found
-    found.settle()
     found.assert_sound()
 
 

@@ -23,10 +23,12 @@ from ansible.plugins.loader import init_plugin_loader, module_loader
 from ansible.template import Templar
 
 ROOT = Path(__file__).resolve().parents[2]
+INVENTORY = ROOT / "tests" / "faults" / "inventory"
 CACHE = ROOT / ".cache"
 ARTIFACTS = CACHE / "artifacts" / "backend"
 PUBLIC = CACHE / "faults"
 BRIDGE = "10.89.22.1"
+OLD, NEW = "1.0.0", "1.1.0"
 BOOT_SECONDS = 60
 # What a change may take on a busy machine before a test gives up on it.
 RUN_SECONDS = 120
@@ -208,6 +210,7 @@ class FaultHost:
 
     def assert_sound(self, *versions: str) -> Result:
         """Insist on every invariant; return the facts. *versions* are those that may serve now."""
+        self.settle()
         found = self.invariants()
         assert found["violations"] == [], found
         assert not versions or found["facts"]["version"] in versions, found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from fault_host import FaultHost, Result
+from fault_host import NEW, OLD, FaultHost, Result
 
 CALLS = (
     "connect,fsync,ftruncate,link,linkat,mkdir,mkdirat,pwrite64,rename,renameat,renameat2,rmdir,symlink,symlinkat,"
@@ -26,7 +26,7 @@ def strace(options: str) -> str:
 
 
 def other_version(host: FaultHost) -> str:
-    return "1.1.0" if host.version == "1.0.0" else "1.0.0"
+    return NEW if host.version == OLD else OLD
 
 
 def steps_of_a_change(host: FaultHost) -> list[Step]:

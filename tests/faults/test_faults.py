@@ -23,10 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import INVENTORY, OLD
-from fault_host import ARTIFACTS, ROOT, FaultHost, Request, Result, publish
+from fault_host import ARTIFACTS, INVENTORY, NEW, OLD, ROOT, FaultHost, Request, Result, publish
 
-NEW = "1.1.0"
 WHOLE = ARTIFACTS / f"backend-{NEW}.tar.gz"
 KILL_MODULE = "pkill -KILL -fx '/usr/bin/python3 -'"
 KILL_ENGINE = "pkill -KILL -f '^/usr/bin/python3 -I /opt/plano/bin/plano carry-out'"
@@ -43,7 +41,6 @@ def unchanged(host: FaultHost, found: Result, *words: str) -> None:
     assert found.get("failed"), found
     for word in words:
         assert word in found["msg"], found["msg"]
-    host.settle()
     host.assert_sound(OLD)
 
 
@@ -72,7 +69,6 @@ def test_d01_kill_between_unpack_and_switch(host):
     host.wait(state_is("staged", run.change))
     run.process.kill()
     host.on(f"{KILL_MODULE}; {KILL_ENGINE}")
-    host.settle()
     host.assert_sound(OLD)
     last = host.ledger()[-1]
     assert (last["state"], last["reason"]) == ("failed", "the change was interrupted before the switch")
@@ -95,12 +91,9 @@ def test_d03_ssh_cut_mid_transfer(host):
     host.plano("retire", "backend")
     host.forget_artifact(NEW)
     with cutting_proxy(host.address, after=5_000_000) as port:
-        way = {
-            "backend_version": NEW,
-            "ansible_host": "127.0.0.1",
-            "ansible_port": port,
-            "ansible_ssh_extra_args": f"-o HostKeyAlias={host.address} -o ControlPath=none",
-        }
+        # Under the host's own name, by a detour, and not through a connection that is still open from before.
+        detour = f"-oHostname=127.0.0.1 -oPort={port} -oHostKeyAlias={host.address} -oControlPath=none"
+        way = {"backend_version": NEW, "ansible_ssh_common_args": " ".join([detour, *host.ssh[1:-1]])}
         done = subprocess.run(
             ["ansible-playbook", "-i", INVENTORY, "plano.delivery.deploy", "--limit", host.name, "-e", json.dumps(way)],
             cwd=ROOT,
@@ -153,7 +146,6 @@ def cutting_proxy(address: str, after: int) -> Iterator[int]:
 
     threading.Thread(target=accept, daemon=True).start()
     yield listener.getsockname()[1]
-    assert sent > after, f"only {sent} bytes went through"
     listener.close()
 
 
@@ -196,7 +188,6 @@ def test_d13_engine_killed_between_switch_and_confirmation(host):
     request = {**host.request(NEW), "confirm_within": 60}
     assert host.send(request)["status"] == "waiting"
     host.on(KILL_ENGINE)
-    host.settle()
     host.assert_sound(OLD)
     assert host.ledger()[-1]["reason"] == "the change was interrupted before the switch was confirmed"
     host.assert_converges(NEW)
@@ -245,18 +236,23 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int =
     return info, data
 
 
-HOSTILE = {
-    "climbs out": [member("../../../../../../etc/plano-was-here", data=b"x")],
-    "absolute": [member("/etc/plano-was-here", data=b"x")],
-    "link out, then through it": [member("d", tarfile.SYMTYPE, "/etc"), member("d/plano-was-here", data=b"x")],
+HOSTILE: dict[str, list[Any]] = {
+    "climbs out": ["climbs out with '..'", member("../../../../../../etc/plano-was-here", data=b"x")],
+    "absolute": ["has an absolute path", member("/etc/plano-was-here", data=b"x")],
+    "link out, then through it": [
+        "'d/plano-was-here' lies below 'd'",
+        member("d", tarfile.SYMTYPE, "/etc"),
+        member("d/plano-was-here", data=b"x"),
+    ],
     "hard link to a deeper symlink": [
+        "'h' is a hard link",
         member("a/b/link", tarfile.SYMTYPE, "../../in"),
         member("h", tarfile.LNKTYPE, "a/b/link"),
     ],
-    "device": [member("null", tarfile.CHRTYPE)],
-    "FIFO": [member("pipe", tarfile.FIFOTYPE)],
-    "setuid": [member("root-shell", mode=0o4755, data=b"x")],
-    "twice": [member("same", data=b"1"), member("same", data=b"2")],
+    "device": ["'null' is a device", member("null", tarfile.CHRTYPE)],
+    "FIFO": ["'pipe' is a device, FIFO", member("pipe", tarfile.FIFOTYPE)],
+    "setuid": ["'root-shell' is setuid", member("root-shell", mode=0o4755, data=b"x")],
+    "twice": ["'same' occurs twice", member("same", data=b"1"), member("same", data=b"2")],
 }
 
 
@@ -265,14 +261,14 @@ def test_d07_hostile_archive(host, scratch, kind):
     """On a real host, as root; the whole table of archives is tests/unit's."""
     path = scratch / "hostile.tar.gz"
     with tarfile.open(path, "w:gz") as out:
-        for info, data in HOSTILE[kind]:
+        for info, data in HOSTILE[kind][1:]:
             out.addfile(info, io.BytesIO(data))
     look = "find / -xdev -path /var/log -prune -o -path /tmp -prune -o -type f -printf '%p %s %T@\\n' -o -printf '%p %y\\n' | grep -v plano/store | sort"
     look += " | grep -vE '^/(root|home|var/tmp|var/lib/systemd|var/lib/plano/[a-z]+/lock|opt/plano/.staging)'"
     host.on("rm -f /etc/plano-was-here")
     before = host.on(look)
     found = host.send(with_archive(host.request(NEW), path))
-    unchanged(host, found, "hostile.tar.gz" if "archive" in found.get("msg", "") else "blob")
+    unchanged(host, found, HOSTILE[kind][0])
     assert host.on(look) == before
     nothing_new(host, hashlib.sha256(path.read_bytes()).hexdigest())
 
@@ -297,16 +293,15 @@ def test_d07_bomb(host, scratch):
 @contextmanager
 def small_disk(host: FaultHost, place: str, size: str) -> Iterator[None]:
     """Put what is in *place* on a small file system of its own."""
+    copy = "/var/tmp/plano-fault"
     host.on(
-        f"mkdir /run/small; mount -t tmpfs -o size={size} tmpfs /run/small; cp -a {place}/. /run/small/;"
-        f"mount --move /run/small {place}; rmdir /run/small"
+        f"rm -rf {copy}; cp -a {place} {copy}; mount -t tmpfs -o size={size} tmpfs {place}; cp -a {copy}/. {place}/"
     )
     try:
         yield
     finally:
-        host.on(
-            f"mkdir -p /run/small; cp -a {place}/. /run/small/; umount {place}; cp -a /run/small/. {place}/; rm -rf /run/small"
-        )
+        host.settle()
+        host.on(f"rm -rf {copy}; cp -a {place} {copy}; umount {place}; rm -rf {place}; mv {copy} {place}")
 
 
 def test_d08_disk_full_staging(host):
@@ -472,7 +467,6 @@ def test_d19_dns_failure_and_mirror_down(host):
     finally:
         host.on(f"ip route add default via {host.address.rpartition('.')[0]}.1")
     assert done.returncode == 0, done.stderr
-    host.settle()
     host.assert_sound(OLD)
 
 
@@ -488,7 +482,6 @@ def test_d20_clock_skew(host, skew):
     straight = [entry["time"] for entry in host.ledger() if entry["state"] == "confirmed"][-1]
     assert (skewed > straight) == (skew == "+1h")
     assert host.plano("rollback", "backend").returncode == 0
-    host.settle()
     host.assert_sound(NEW)
 
 
@@ -572,7 +565,6 @@ def test_r04_rollback_of_rollback(host):
         done = host.plano("rollback", "backend", "--to", OLD)
         assert done.returncode == 0
         assert f"plano: {status} {OLD}-" in done.stdout
-        host.settle()
         host.assert_sound(OLD)
     born = host.on("systemctl show --property=MainPID plano-backend@blue plano-backend@green")
     request = {**host.request(NEW), "state": "rolled_back", "to": OLD}

@@ -6,7 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import kill_sweep
-from fault_host import FaultHost
+from fault_host import NEW, OLD, FaultHost
 from interrupts import Tally, interrupt
 
 ROUNDS = int(os.environ.get("PLANO_INTERRUPTS", "100"))
@@ -25,8 +25,8 @@ def on_each(work, hosts):
 def test_kill_at_every_step(fleet: dict[str, FaultHost]) -> None:
     hosts = [fleet[name] for name in HOSTS]
     for host in hosts:
-        host.must_deploy("1.0.0")
-        host.must_deploy("1.1.0")
+        host.must_deploy(OLD)
+        host.must_deploy(NEW)
     steps = [kill_sweep.steps_of_a_change(host) for host in hosts]
     assert all(len(each) > 40 for each in steps), steps
     # Both hosts make the same steps, so each takes every other one.

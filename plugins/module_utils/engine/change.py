@@ -308,8 +308,11 @@ def carry_out(component: Component, order: Order) -> dict[str, Any]:
         outcome = _under_lock(component, order)
     except (Busy, Refused) as exc:
         outcome = {"status": REFUSED, "message": str(exc)}
-    except (EngineError, OSError) as exc:
+    except EngineError as exc:
         outcome = {"status": FAILED, "message": str(exc)}
+    except OSError as exc:
+        unit = unit_name(component.name, order.attempt)
+        outcome = {"status": FAILED, "message": f"the system refused a step of the change: {exc}; see journalctl -u {unit}"}
     tell(component, order.attempt, outcome)
     if outcome["status"] == CONFIRMED:
         component.store.compile_python(outcome["artifact"])
@@ -326,6 +329,7 @@ def _under_lock(component: Component, order: Order) -> dict[str, Any]:
     lock = Lock(component.layout.lock, component.name)
     record = {"change": order.change["id"], "release": order.release, "since": utc_now(), "attempt": order.attempt}
     asked = len(component.ledger().entries)
+    _need_room(component)
     _queue(lock, record)
     with lock:
         ledger = component.ledger()
@@ -333,14 +337,13 @@ def _under_lock(component: Component, order: Order) -> dict[str, Any]:
             # Somebody was deploying the very same release meanwhile: the outcome of that is ours.
             if entry["release"] == order.release and entry["state"] in (REVERTED, FAILED):
                 return {"status": entry["state"], "message": entry.get("reason", ""), "release": order.release}
-        _need_room(component)
         _finish_interrupted(component, ledger, at_boot=False)
         return Attempt(component, ledger, order, lock.taken_over).run()
 
 
 def _need_room(component: Component) -> None:
     """Refuse when the disk could not even take the records of the change."""
-    for place in (component.layout.var, component.layout.opt, component.host.unit_dir):
+    for place in (component.layout.ledger.parent, component.layout.home, component.host.unit_dir):
         free = fs.free_bytes(place)
         if free < RESERVE_BYTES:
             raise Refused(
