@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.plano.delivery.plugins.plugin_utils import _controller
@@ -28,7 +29,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         groups = task_vars["groups"]
-        seen: dict[tuple[str, str], list[str]] = {}
+        seen: dict[tuple[str, ...], list[str]] = {}
         found: dict[str, list[str]] = {}
         for host in task_vars["ansible_play_hosts_all"]:
             mine = [
@@ -50,7 +51,7 @@ class ActionModule(ActionBase):
         return result
 
     def _role_faults(
-        self, host: str, role: str, task_vars: dict[str, Any], seen: dict[tuple[str, str], list[str]]
+        self, host: str, role: str, task_vars: dict[str, Any], seen: dict[tuple[str, ...], list[str]]
     ) -> list[str]:
         options = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
         spec = options["argument_specs"]["main"]["options"]
@@ -81,6 +82,10 @@ class ActionModule(ActionBase):
         catalog, wanted = values.get(f"{role}_artifacts"), values.get(f"{role}_version")
         if isinstance(catalog, list) and wanted is not None:
             faults += _controller.catalog_faults(role, catalog, str(wanted), seen)
+            if not {"release_allowed_signers", "release_require_signature"} & set(skipped):
+                allowed = str(values.get("release_allowed_signers") or "")
+                required = boolean(values.get("release_require_signature"), strict=False)
+                faults += _controller.signature_faults(role, catalog, str(wanted), allowed, required, seen)
         return faults
 
     def _role_file(self, role: str, kind: str) -> dict[str, Any]:

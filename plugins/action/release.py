@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 
@@ -70,7 +71,9 @@ class ActionModule(ActionBase):
         for item in args.get("files") or []:
             if item.get("src"):
                 item["content"] = self._render(item.pop("src"), task_vars)
-        faults = request_faults(args)
+        # Not yet what the module makes of it: the text 'false' would be true here.
+        required = boolean(args.get("require_signature"), strict=False)
+        faults = request_faults({**args, "require_signature": required})
         if faults:
             raise AnsibleActionFail(f"{len(faults)} faults, no host was touched: " + "; ".join(faults))
         artifact = args.get("artifact") or {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .engine import bundle, change, fs, status
+from .engine import bundle, change, fs, signature, status
 from .engine.change import Component, Order
 from .engine.ledger import CONFIRMED
 from .engine.release import Layout
@@ -18,12 +18,15 @@ def present(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Make the described release the current one. Returns the module's result."""
     component = Component(Layout(params["component"]))
     found = change.plan(component, params)
+    # Before anything is fetched, and also when nothing would be: an artifact in the store may be from a laxer time.
+    signer = signature.check(component.host, params)
     release = found.release
     result: dict[str, Any] = {
         "changed": found.changed,
         "release": release["id"],
         "version": release["version"],
         "previous": found.current,
+        "signer": signer,
         "status": change.UNCHANGED,
         "phases": {},
         "diff": _diff(component, params, found),
@@ -38,7 +41,11 @@ def present(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         return {**result, "changed": False, "needs_artifact": True}
     phases = change.stage(component, params, release)
     order = Order.new(
-        release["id"], params["change"], allow_rejected=bool(params["allow_rejected"]), keep=params["keep"]
+        release["id"],
+        params["change"],
+        allow_rejected=bool(params["allow_rejected"]),
+        keep=params["keep"],
+        signer=signer,
     )
     change.launch(component, order)
     outcome = change.follow(component, order.attempt)

@@ -64,6 +64,12 @@ options:
         description: Leading path components to drop when unpacking.
         type: int
         default: 0
+      signature:
+        description:
+          - SSH signature, as C(ssh-keygen -Y sign -n artifact@plano.delivery) prints it, over the three lines C(component NAME),
+            C(version VERSION) and C(sha256 DIGEST) of this artifact.
+          - The host checks it before it fetches anything; C(docs/signatures.md) tells how to sign.
+        type: str
       local:
         description: Set by the action plugin when the artifact comes from the controller.
         type: bool
@@ -71,6 +77,16 @@ options:
       uploaded:
         description: Set by the action plugin, the path on the host it copied the artifact to.
         type: str
+  allowed_signers:
+    description:
+      - Who may sign artifacts, as text of the file that C(man ssh-keygen) describes under ALLOWED SIGNERS. A signature is
+        checked whenever this is given.
+    type: str
+    default: ""
+  require_signature:
+    description: Refuse an artifact without a good signature, also one that is on the host already.
+    type: bool
+    default: false
   version:
     description: Name of a configuration-only release, as shown by the status.
     type: str
@@ -198,6 +214,11 @@ previous:
   description: Id of the release that served before.
   type: str
   returned: when one component is concerned
+signer:
+  description: Who signed the artifact, RV(ignore:principal) and RV(ignore:key); null when nobody had to.
+  type: dict
+  returned: when O(state=present)
+  sample: {principal: release@example.com, key: "SHA256:zqpv31EDlEGGzYVaVww+nltwwEMnx2MkZ+w1RhGrDz0"}
 phases:
   description: Seconds of each phase.
   type: dict
@@ -231,10 +252,13 @@ def main() -> None:
                     "build": {"type": "str", "choices": ["none", "python"], "default": "none"},
                     "format": {"type": "str", "choices": ["tar", "file"], "default": "tar"},
                     "strip": {"type": "int", "default": 0},
+                    "signature": {"type": "str"},
                     "local": {"type": "bool", "default": False},
                     "uploaded": {"type": "str"},
                 },
             },
+            "allowed_signers": {"type": "str", "default": ""},
+            "require_signature": {"type": "bool", "default": False},
             "version": {"type": "str"},
             "files": {
                 "type": "list",

@@ -17,9 +17,10 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
-from ansible_collections.plano.delivery.plugins.module_utils.engine import archive, fs
+from ansible_collections.plano.delivery.plugins.module_utils.engine import archive, fs, signature
 from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
 from ansible_collections.plano.delivery.plugins.module_utils.engine.release import artifact_faults, version_fault
+from ansible_collections.plano.delivery.plugins.module_utils.engine.systemd import Host
 
 PRESIGNED_SECONDS = 900
 PINS = "plano_pins"
@@ -92,7 +93,7 @@ def presign(source: str) -> str:
 
 
 def catalog_faults(
-    component: str, catalog: Iterable[Mapping[str, Any]], wanted: str, seen: dict[tuple[str, str], list[str]]
+    component: str, catalog: Iterable[Mapping[str, Any]], wanted: str, seen: dict[tuple[str, ...], list[str]]
 ) -> list[str]:
     """Return every fault of the pinned artifacts of *component* and of the *wanted* version.
 
@@ -115,6 +116,40 @@ def catalog_faults(
     if key not in seen:
         seen[key] = source_faults(chosen)
     return [*faults, *(f"artifact {wanted}: {fault}" for fault in seen[key])]
+
+
+def signature_faults(
+    component: str,
+    catalog: Iterable[Mapping[str, Any]],
+    wanted: str,
+    allowed: str,
+    required: bool,
+    seen: dict[tuple[str, ...], list[str]],
+) -> list[str]:
+    """Return what the *wanted* version's host would find wrong with its signature; *seen* as above.
+
+    A controller without ssh-keygen leaves it to the host, which never takes the controller's word for it.
+    """
+    chosen = next((entry for entry in catalog if str(entry.get("version")) == wanted), None)
+    if chosen is None:
+        return []
+    faults = signature.policy_faults(chosen, allowed, required)
+    if not faults and chosen.get("signature") and allowed.strip() and not artifact_faults(chosen):
+        key = (component, wanted, chosen["sha256"], str(chosen["signature"]), allowed)
+        if key not in seen:
+            seen[key] = _verdict(component, chosen, allowed)
+        faults = seen[key]
+    return [f"artifact {wanted}: {fault}" for fault in faults]
+
+
+def _verdict(component: str, artifact: Mapping[str, Any], allowed: str) -> list[str]:
+    try:
+        signature.verify(Host(), component, artifact, allowed)
+    except signature.NoTool:
+        return []
+    except signature.SignatureError as exc:
+        return [str(exc)]
+    return []
 
 
 def source_faults(artifact: Mapping[str, Any]) -> list[str]:

@@ -28,6 +28,7 @@ MODULES = (
     "lock",
     "proxy",
     "release",
+    "signature",
     "status",
     "store",
     "systemd",

@@ -229,6 +229,8 @@ class Order:
     rollback: bool = False
     allow_rejected: bool = False
     keep: int = KEEP
+    # Who signed the artifact, as this request proved it; a rollback asks nobody.
+    signer: dict[str, str] | None = None
 
     @staticmethod
     def new(release: str, change: dict[str, Any], **options: Any) -> Order:
@@ -386,7 +388,7 @@ class Attempt:
         fs.remove_temps(self.ledger.head_path)
         if past.current == new["id"] and self.component.serves(new):
             return self._outcome(UNCHANGED, new, past.current)
-        self._note(STAGED, new, taken_over=(self.taken_over or {}).get("change"))
+        self._note(STAGED, new, taken_over=(self.taken_over or {}).get("change"), signer=self.order.signer)
         try:
             self._before(acting, new, old)
         except (EngineError, OSError) as exc:

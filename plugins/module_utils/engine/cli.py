@@ -109,13 +109,14 @@ def _history(args: argparse.Namespace) -> int:
             "release": entry["release"],
             "change": entry.get("change", {}).get("id", "-"),
             "actor": entry.get("change", {}).get("actor", "-"),
+            "signer": entry.get("signer", {}).get("principal", "-"),
             "reason": (entry.get("reason") or entry.get("change", {}).get("reason") or "").splitlines()[0:1],
         }
         for entry in entries
     ]
     for item in rows:
         item["reason"] = "".join(item["reason"])
-    say(status.table(rows, ("seq", "time", "state", "release", "change", "actor", "reason")))
+    say(status.table(rows, ("seq", "time", "state", "release", "change", "actor", "signer", "reason")))
     return EXIT_OK
 
 

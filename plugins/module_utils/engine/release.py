@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Mapping
 from urllib.parse import urlsplit
 
-from . import fs
+from . import fs, signature
 from .errors import EngineError, InputError
 
 OPT = Path("/opt/plano")
@@ -116,6 +116,9 @@ def artifact_faults(artifact: Mapping[str, Any]) -> list[str]:
     for source in sources:
         if urlsplit(str(source)).scheme not in SCHEMES:
             faults.append(f"source '{source}' is no file:, http:, https: or s3: URL")
+    unreadable = signature.envelope_fault(str(artifact["signature"])) if artifact.get("signature") else None
+    if unreadable:
+        faults.append(unreadable)
     return faults
 
 
@@ -129,7 +132,9 @@ def request_faults(request: Mapping[str, Any]) -> list[str]:
     if not _COMPONENT.fullmatch(str(request.get("component") or "")):
         faults.append(f"component '{request.get('component')}' must be a lower-case name such as backend")
     if request.get("artifact"):
-        faults += [f"artifact: {fault}" for fault in artifact_faults(request["artifact"])]
+        policy = (str(request.get("allowed_signers") or ""), bool(request.get("require_signature")))
+        found = artifact_faults(request["artifact"]) + signature.policy_faults(request["artifact"], *policy)
+        faults += [f"artifact: {fault}" for fault in found]
     for item in request.get("files") or []:
         if _relative_fault(str(item.get("dest") or "")):
             faults.append(f"files: dest '{item.get('dest')}' must be a path inside the release")

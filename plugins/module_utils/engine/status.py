@@ -32,7 +32,8 @@ def report(name: str, host: Host, opt: Layout) -> dict[str, Any]:
         "drift": [],
     }
     try:
-        past = component.ledger().history
+        ledger = component.ledger()
+        past = ledger.history
     except LedgerError as exc:
         return {**found, "state": "damaged", "drift": [str(exc)]}
     current = component.described(past.current)
@@ -45,9 +46,11 @@ def report(name: str, host: Host, opt: Layout) -> dict[str, Any]:
     if fault:
         drift.append(fault)
     previous = component.described(past.previous)
+    signers = {entry["release"]: entry["signer"] for entry in ledger.entries if entry.get("signer")}
     found.update(
         release=current["id"],
         version=current["version"],
+        signer=signers.get(current["id"]),
         since=past.since,
         state="switched" if past.pending else "unhealthy" if fault else "confirmed",
         standby=_standby(component, past.versions, current["id"]),

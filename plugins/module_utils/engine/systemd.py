@@ -43,12 +43,18 @@ class Host:
     def __init__(self, unit_dir: Path = UNIT_DIR) -> None:
         self.unit_dir = unit_dir
 
-    def run(self, argv: Sequence[str], timeout: float = COMMAND_SECONDS, env: Mapping[str, str] | None = None) -> Done:
+    def run(
+        self,
+        argv: Sequence[str],
+        timeout: float = COMMAND_SECONDS,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+    ) -> Done:
         """Run *argv* without a shell; a missing program or a time-out is an exit code, not an exception."""
         try:
             done = subprocess.run(
                 list(argv),
-                stdin=subprocess.DEVNULL,
+                input=stdin,
                 capture_output=True,
                 timeout=timeout,
                 env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},

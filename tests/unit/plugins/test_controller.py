@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import subprocess
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -62,6 +63,59 @@ def test_a_source_out_of_the_controllers_sight_is_left_to_the_host(pinned):
 
 def test_a_second_source_makes_up_for_a_missing_first(pinned):
     assert faults({**pinned, "sources": ["file:///nowhere.tar.gz", *pinned["sources"]]}) == []
+
+
+@pytest.fixture
+def signed(pinned, tmp_path):
+    """The artifact's catalog entry, signed, and who may sign."""
+    for name in ("ana", "eve"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
+    said = f"component backend\nversion 1.0.0\nsha256 {pinned['sha256']}\n"
+    argv = ["ssh-keygen", "-Y", "sign", "-f", tmp_path / "ana", "-n", "artifact@plano.delivery"]
+    armored = subprocess.run(argv, input=said, text=True, capture_output=True, check=True).stdout
+    return {**pinned, "signature": armored}, "ana@example.com " + (tmp_path / "ana.pub").read_text()
+
+
+def signature_faults(entry, allowed, required=True, wanted="1.0.0"):
+    return _controller.signature_faults("backend", [entry], wanted, allowed, required, {})
+
+
+def test_a_signature_that_holds_has_no_faults(signed):
+    entry, allowed = signed
+    assert faults(entry) == signature_faults(entry, allowed) == []
+    assert signature_faults({**entry, "signature": None}, "", required=False) == []
+    assert signature_faults(entry, allowed, wanted="9.9.9") == []
+
+
+def test_each_fault_of_a_signature_is_named_before_any_host_is_touched(signed, tmp_path):
+    entry, allowed = signed
+    others = "eve@example.com " + (tmp_path / "eve.pub").read_text()
+    missing = "artifact 1.0.0: signature is missing; it is required here (release_require_signature)"
+    assert signature_faults({**entry, "signature": ""}, allowed)[0].startswith(missing)
+    assert "but nobody is allowed to sign" in signature_faults(entry, "")[0]
+    assert "line 1 of release_allowed_signers holds no public key" in signature_faults(entry, "ana")[0]
+    assert "which release_allowed_signers does not permit now" in signature_faults(entry, others, required=False)[0]
+    other_bytes = {**entry, "sha256": "0" * 64}
+    assert "does not hold for component backend, version 1.0.0" in signature_faults(other_bytes, allowed)[0]
+    assert "artifact 1.0.0: signature is no SSH signature" in faults({**entry, "signature": "x"})[0]
+    assert faults({**entry, "signature": ["x"]}) == faults({**entry, "signature": "['x']"})
+
+
+def test_many_hosts_ask_for_one_verdict(signed, monkeypatch):
+    entry, allowed = signed
+    verdicts = []
+    monkeypatch.setattr(_controller, "_verdict", lambda *_arguments: verdicts.append(1) or [])
+    seen = {}
+    for _host in range(3):
+        _controller.signature_faults("backend", [entry], "1.0.0", allowed, True, seen)
+    assert len(verdicts) == 1
+
+
+def test_a_controller_without_ssh_keygen_leaves_the_verdict_to_the_host(signed, monkeypatch, tmp_path):
+    entry, allowed = signed
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert signature_faults(entry, allowed) == []
+    assert "signature is missing" in signature_faults({**entry, "signature": None}, allowed)[0]
 
 
 def test_many_hosts_pin_at_once_and_none_is_lost(tmp_path):

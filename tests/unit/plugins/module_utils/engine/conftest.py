@@ -20,7 +20,7 @@ class FakeHost(Host):
         self.calls: list[list[str]] = []
         self.answers: dict[str, Callable[[], Done]] = {}
 
-    def run(self, argv: Sequence[str], timeout: float = 0, env: object = None) -> Done:
+    def run(self, argv: Sequence[str], timeout: float = 0, env: object = None, stdin: bytes = b"") -> Done:
         self.calls.append(list(argv))
         for start, answer in self.answers.items():
             if " ".join(argv).startswith(start):
