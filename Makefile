@@ -46,7 +46,7 @@ setup: ## Install what the machine lacks, into .cache where possible
 	@tools/setup
 
 .PHONY: artifacts
-artifacts: setup ## Build the sample backend's releases
+artifacts: setup ## Build the sample backend's releases and sign them
 	@$(VENV)/bin/python examples/backend/build.py
 
 .PHONY: images
