@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import http.server
 import io
+import json
+import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -14,9 +16,10 @@ from typing import Any
 
 import pytest
 import yaml
-from local_environment import ROOT, Done, Environment
+from local_environment import INVENTORY, ROOT, Done, Environment
 
 CATALOG = ROOT / ".cache" / "artifacts" / "catalog.yml"
+TEST_KEY = ROOT / ".cache" / "signing" / "id_ed25519"
 BRIDGE = "10.89.20.1"
 
 
@@ -36,13 +39,31 @@ def pin(unharmed: Environment) -> Callable[..., Done]:
     """Deploy 1.1.0 with one thing about its pin changed."""
 
     def deploy(**changed: Any) -> Done:
-        sound = next(entry for entry in yaml.safe_load(CATALOG.read_text())["backend"] if entry["version"] == "1.1.0")
-        entry = {key: value for key, value in {**sound, **changed}.items() if value is not None}
+        entry = {key: value for key, value in {**cataloged("1.1.0"), **changed}.items() if value is not None}
         return unharmed.playbook(
             "deploy", "--limit=local-app", plano_artifacts={"backend": [entry]}, backend_version=entry["version"]
         )
 
     return deploy
+
+
+def cataloged(version: str) -> dict[str, Any]:
+    return next(entry for entry in yaml.safe_load(CATALOG.read_text())["backend"] if entry["version"] == version)
+
+
+def signed(entry: dict[str, Any], key: Path, namespace: str = "artifact@plano.delivery") -> str:
+    """Sign the version and digest of *entry*."""
+    said = f"component backend\nversion {entry['version']}\nsha256 {entry['sha256']}\n"
+    argv = ["ssh-keygen", "-Y", "sign", "-f", str(key), "-n", namespace]
+    return subprocess.run(argv, input=said, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Path:
+    """A key that nobody allowed."""
+    key = tmp_path / "stranger"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    return key
 
 
 def untouched(done: Done, *words: str) -> None:
@@ -80,6 +101,62 @@ def test_a_malformed_sha256(pin):
 
 def test_a_wrong_sha256(pin):
     untouched(pin(sha256="0" * 64), "has sha256", "expected " + "0" * 64)
+
+
+def test_a_missing_signature(pin):
+    untouched(
+        pin(signature=None),
+        "artifact 1.1.0: signature is missing; it is required here (release_require_signature): docs/signatures.md tells",
+    )
+
+
+def test_what_is_no_signature(pin):
+    untouched(pin(signature="signed, Ana"), "artifact 1.1.0: signature is no SSH signature: it must begin with")
+
+
+def test_a_signature_of_a_stranger(pin, stranger):
+    untouched(
+        pin(signature=signed(cataloged("1.1.0"), stranger)),
+        "artifact 1.1.0: it is signed by key SHA256:",
+        "which release_allowed_signers does not permit now (No principal matched.)",
+    )
+
+
+def test_a_signature_of_another_version(pin):
+    untouched(
+        pin(signature=cataloged("1.0.0")["signature"]),
+        "artifact 1.1.0: the signature of test-key@plano.delivery does not hold for component backend, version 1.1.0",
+    )
+
+
+def test_a_signature_for_something_else(pin):
+    untouched(
+        pin(signature=signed(cataloged("1.1.0"), TEST_KEY, "file")),
+        "signature was made for the namespace 'file', expected 'artifact@plano.delivery'",
+    )
+
+
+def test_nobody_may_sign(unharmed):
+    done = unharmed.playbook("deploy", backend_version="1.1.0", release_allowed_signers="")
+    untouched(done, "but nobody is allowed to sign: name the public keys in release_allowed_signers")
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "1.1.0"], ids=["in the store", "new"])
+def test_the_host_itself_refuses_a_strangers_signature(unharmed, stranger, tmp_path, version):
+    """The role without the playbook's preflight: the controller cannot tell that this key is a stranger's."""
+    play = tmp_path / "play.yml"
+    play.write_text(
+        "- {hosts: backend, gather_facts: false, become: true, roles: [plano.delivery.backend]}\n", encoding="utf-8"
+    )
+    stored = unharmed.on("local-app", "ls /opt/plano/store/sha256")
+    entry = {**cataloged(version), "signature": signed(cataloged(version), stranger)}
+    extra = json.dumps({"plano_artifacts": {"backend": [entry]}, "backend_version": version})
+    done = unharmed.shell(f"ansible-playbook -i {INVENTORY} {play} -e '{extra}'")
+    assert done.code != 0
+    assert "no host was touched" not in done.words
+    assert f"artifact {version} is refused: it is signed by key SHA256:" in done.words
+    assert "Nothing was changed" in done.words
+    assert unharmed.on("local-app", "ls /opt/plano/store/sha256") == stored
 
 
 def test_an_unknown_version(unharmed):

@@ -62,7 +62,7 @@ def read(armored: str) -> Envelope:
     """Read a signature's envelope. Raises SignatureError when it is no SSH signature."""
     lines = [line.strip() for line in armored.strip().splitlines()]
     try:
-        if lines[0] != _BEGIN or lines[-1] != _END:
+        if lines[:1] != [_BEGIN] or lines[-1:] != [_END]:
             raise ValueError(f"it must begin with {_BEGIN} and end with {_END}")
         blob = _decode("".join(lines[1:-1]))
         if not blob.startswith(_MAGIC):

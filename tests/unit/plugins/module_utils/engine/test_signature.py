@@ -131,6 +131,7 @@ def test_nobody_is_allowed_to_sign(ana, allowed):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
+        (" \n", "it must begin"),
         ("signed", "it must begin with -----BEGIN SSH SIGNATURE----- and end with -----END SSH SIGNATURE-----"),
         ("{whole}-----BEGIN", "it must begin with"),
         ("-----BEGIN SSH SIGNATURE-----\nU1NI*\n-----END SSH SIGNATURE-----", "its text is not base64"),
@@ -140,8 +141,7 @@ def test_nobody_is_allowed_to_sign(ana, allowed):
 )
 def test_what_is_no_ssh_signature(ana, text, why):
     whole = ana.sign()
-    cut = base64.b64encode(base64.b64decode("".join(whole.splitlines()[1:-1]))[:40]).decode()
-    cut = f"-----BEGIN SSH SIGNATURE-----\n{cut}\n-----END SSH SIGNATURE-----"
+    cut = armor(base64.b64decode("".join(whole.splitlines()[1:-1]))[:40])
     armored = text.format(whole=whole, cut=cut)
     told = refusal(armored, ana.line())
     assert f"signature is no SSH signature: {why}" in told
@@ -149,12 +149,18 @@ def test_what_is_no_ssh_signature(ana, text, why):
     assert any("artifact: signature is no SSH signature: " in fault for fault in request_faults(request(armored, "")))
 
 
+def armor(blob: bytes) -> str:
+    return f"-----BEGIN SSH SIGNATURE-----\n{base64.encodebytes(blob).decode()}-----END SSH SIGNATURE-----\n"
+
+
 def test_a_damaged_signature(ana):
-    blob = bytearray(base64.b64decode("".join(ana.sign().splitlines()[1:-1])))
-    blob[-1] ^= 1
-    body = base64.encodebytes(bytes(blob)).decode()
-    damaged = f"-----BEGIN SSH SIGNATURE-----\n{body}-----END SSH SIGNATURE-----\n"
-    assert "does not hold for component backend, version 1.0.0" in refusal(damaged, ana.line())
+    """Whichever of its bytes was changed."""
+    blob = base64.b64decode("".join(ana.sign().splitlines()[1:-1]))
+    assert signature.check(Host(), request(armor(blob), ana.line()))
+    for place in range(len(blob)):
+        refusal(armor(blob[:place] + bytes([blob[place] ^ 1]) + blob[place + 1 :]), ana.line())
+    told = refusal(armor(blob[:-1] + bytes([blob[-1] ^ 1])), ana.line())
+    assert "does not hold for component backend, version 1.0.0" in told
 
 
 def test_a_key_that_may_not_sign(ana, eve):
