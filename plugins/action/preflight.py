@@ -81,11 +81,14 @@ class ActionModule(ActionBase):
         faults += ArgumentSpecValidator(checked).validate(values).error_messages
         catalog, wanted = values.get(f"{role}_artifacts"), values.get(f"{role}_version")
         if isinstance(catalog, list) and wanted is not None:
-            faults += _controller.catalog_faults(role, catalog, str(wanted), seen)
+            version = _controller.pinned(variables.get("plano_pins") or {}, role, str(wanted))
+            if boolean(templar.template(variables.get("release_allow_rejected")), strict=False):
+                version = str(wanted)
+            faults += _controller.catalog_faults(role, catalog, version, seen)
             if not {"release_allowed_signers", "release_require_signature"} & set(skipped):
                 allowed = str(values.get("release_allowed_signers") or "")
                 required = boolean(values.get("release_require_signature"), strict=False)
-                faults += _controller.signature_faults(role, catalog, str(wanted), allowed, required, seen)
+                faults += _controller.signature_faults(role, catalog, version, allowed, required, seen)
         return faults
 
     def _role_file(self, role: str, kind: str) -> dict[str, Any]:

@@ -92,6 +92,12 @@ def presign(source: str) -> str:
         raise EngineError(f"source {source} cannot be presigned: {exc}") from None
 
 
+def pinned(pins: Mapping[str, Any], component: str, wanted: str) -> str:
+    """Return the version that a deploy of *wanted* goes to while a rollback's pin holds."""
+    pin = pins.get(component) or {}
+    return str(pin["version"]) if pin.get("instead_of") == wanted else wanted
+
+
 def catalog_faults(
     component: str, catalog: Iterable[Mapping[str, Any]], wanted: str, seen: dict[tuple[str, ...], list[str]]
 ) -> list[str]:

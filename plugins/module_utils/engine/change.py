@@ -314,7 +314,10 @@ def carry_out(component: Component, order: Order) -> dict[str, Any]:
         outcome = {"status": FAILED, "message": str(exc)}
     except OSError as exc:
         unit = unit_name(component.name, order.attempt)
-        outcome = {"status": FAILED, "message": f"the system refused a step of the change: {exc}; see journalctl -u {unit}"}
+        outcome = {
+            "status": FAILED,
+            "message": f"the system refused a step of the change: {exc}; see journalctl -u {unit}",
+        }
     tell(component, order.attempt, outcome)
     if outcome["status"] == CONFIRMED:
         component.store.compile_python(outcome["artifact"])

@@ -146,3 +146,15 @@ def test_the_stamp_says_who_why_and_which_commit(monkeypatch, tmp_path):
     monkeypatch.setenv("GITHUB_SHA", "abc")
     stamp = _controller.change_stamp({"plano_reason": "it hurts", "plano_change_id": "c-1"}, {})
     assert stamp == {"id": "c-1", "actor": "ana", "reason": "it hurts", "commit": "abc"}
+
+
+@pytest.mark.parametrize(
+    ("pins", "version"),
+    [
+        ({}, "1.1.0"),
+        ({"backend": {"version": "1.0.0", "instead_of": "1.1.0"}}, "1.0.0"),
+        ({"backend": {"version": "1.0.0", "instead_of": "1.2.0"}}, "1.1.0"),
+    ],
+)
+def test_the_version_that_a_pin_leads_to_is_the_one_to_check(pins, version):
+    assert _controller.pinned(pins, "backend", "1.1.0") == version
