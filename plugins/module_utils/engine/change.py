@@ -697,22 +697,7 @@ def rebuild(component: Component) -> Path | None:
             aside = path.with_name(f"ledger-damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.jsonl")
             fs.write_atomic(aside, data)
         entries = sound_part(data)[0]
-        past = fold(entries)
-        for state, release in _found_on_disk(component, past):
-            known = past.schema is not None or state != CONFIRMED
-            schema = {} if known else _manifest(component, release).get("schema") or {}
-            body = {
-                "time": utc_now(),
-                "state": state,
-                "release": release["id"],
-                "version": release["version"],
-                "component": component.name,
-                "change": {"id": "rebuild", "actor": "plano recover --rebuild", "reason": "the ledger was damaged"},
-                "slot": component.strategy(release).slot_of(release),
-                "schema": schema.get("revision"),
-                "schema_keeps": schema.get("keeps"),
-            }
-            body = {key: value for key, value in body.items() if value is not None}
+        for body in _missing_entries(component, fold(entries)):
             entries.append(seal(body, len(entries) + 1, entries[-1]["hash"] if entries else GENESIS))
         if not entries:
             raise Refused(
@@ -722,16 +707,43 @@ def rebuild(component: Component) -> Path | None:
         return aside
 
 
-def _found_on_disk(component: Component, past: History) -> list[tuple[str, dict[str, Any]]]:
-    """Return the sound releases that *past* does not know, and, as confirmed, the one that current names."""
+def _missing_entries(component: Component, past: History) -> list[dict[str, Any]]:
+    """Return what a ledger that ends with *past* lacks to describe the disk: the outcome of the attempt it breaks off
+    in, releases it does not know, and that the one that current names is confirmed."""
     link = component.layout.current
     current = os.path.basename(os.readlink(link)) if link.is_symlink() else None
+    sound = {name: component.releases.description(name) for name in _sound_releases(component)}
+    broken_off = past.pending or past.begun or {}
+    confirmed = current in sound and (past.current != current or past.pending is not None)
+    change = {"id": "rebuild", "actor": "plano recover --rebuild", "reason": "the ledger was damaged"}
     found = []
-    for name in sorted(component.releases.names(), key=lambda item: item == current):
-        known = name in past.states
-        if component.releases.verify(name) or (known and name != current):
-            continue
-        if name == current and past.current == current and past.pending is None:
-            continue
-        found.append((CONFIRMED if name == current else STAGED, component.releases.description(name)))
+
+    def note(state: str, release: str, **detail: Any) -> None:
+        body = {"time": utc_now(), "state": state, "release": release, "component": component.name, "change": change}
+        body.update({key: value for key, value in detail.items() if value is not None})
+        found.append(body)
+
+    if broken_off and not (confirmed and broken_off["release"] == current):
+        state = REVERTED if past.pending else FAILED
+        detail = {key: broken_off.get(key) for key in ("version", "attempt")}
+        note(state, broken_off["release"], reason="its outcome was lost with the damage", **detail)
+    for name, release in sound.items():
+        if name not in past.states and name != current:
+            note(STAGED, name, version=release["version"])
+    if confirmed and current is not None:
+        release = sound[current]
+        schema = {} if past.schema is not None else _manifest(component, release).get("schema") or {}
+        note(
+            CONFIRMED,
+            current,
+            version=release["version"],
+            slot=component.strategy(release).slot_of(release),
+            attempt=broken_off["attempt"] if broken_off.get("release") == current else None,
+            schema=schema.get("revision"),
+            schema_keeps=schema.get("keeps"),
+        )
     return found
+
+
+def _sound_releases(component: Component) -> list[str]:
+    return [name for name in component.releases.names() if not component.releases.verify(name)]
