@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_host import ARTIFACTS, INVENTORY, NEW, OLD, ROOT, FaultHost, Request, Result, publish
+from fault_host import ARTIFACTS, INVENTORY, NEW, OLD, ROOT, FaultHost, Request, Result, payload, publish
 
 WHOLE = ARTIFACTS / f"backend-{NEW}.tar.gz"
 KILL_MODULE = "pkill -KILL -fx '/usr/bin/python3 -'"
@@ -355,40 +355,64 @@ def test_d09_readonly_fs(host):
 # -- two at once -------------------------------------------------------------------------------------
 
 
+RACES = 50
+
+
 def test_d11_two_concurrent_deploys(fleet):
-    """In the same second, fifty times: exactly one proceeds, the other one is told who holds the lock."""
+    """In the same second, fifty times: one proceeds, the other one is told who holds the lock.
+
+    On a busy machine the second one may come only when the first has ended: then both proceed, one after the other.
+    """
     host = fleet["fault-app2"]
-    races = 50
-    won = {"a": 0, "b": 0}
-    for number in range(races):
-        requests = {
-            name: {
-                "component": "race",
-                "version": f"{number}-{name}",
-                "files": [{"dest": "config/race", "content": f"{number} {name}\n"}],
-                "validate": [["sleep", "0.7"]],
-                "activation": {"strategy": "none"},
-                "change": {"id": f"race-{number}-{name}", "actor": "a test", "reason": "", "commit": ""},
-                "keep": 1,
-            }
-            for name in won
-        }
-        runs = {name: host.start(request) for name, request in requests.items()}
-        found = {name: run.result() for name, run in runs.items()}
-        statuses = {name: result["status"] for name, result in found.items()}
-        assert sorted(statuses.values()) == ["confirmed", "refused"], found
-        winner = next(name for name, status in statuses.items() if status == "confirmed")
-        loser = next(name for name in won if name != winner)
-        assert f"race is being changed by change race-{number}-{winner}" in found[loser]["msg"]
+    runners = {name: payload(race_request("RACE", name)) for name in ("a", "b")}
+    won = {"a": 0, "b": 0, "one after the other": 0}
+    for number in range(RACES):
+        found = race(host, {name: text.replace(b"RACE", b"%04d" % number) for name, text in runners.items()})
+        statuses = sorted(result["status"] for result in found.values())
+        if statuses == ["confirmed", "confirmed"]:
+            won["one after the other"] += 1
+            continue
+        assert statuses == ["confirmed", "refused"], found
+        loser, winner = sorted(found, key=lambda name: found[name]["status"] == "confirmed")
+        assert f"race is being changed by change race-{number:04d}-{winner}" in found[loser]["msg"]
         assert "run the same command again when it has ended" in found[loser]["msg"]
         won[winner] += 1
     states = [(entry["state"], entry["change"]["id"]) for entry in host.ledger("race") if entry["state"] != "pruned"]
-    triples = [states[first : first + 3] for first in range(0, len(states), 3)]
-    assert len(triples) == races
-    for triple in triples:
-        assert [state for state, _change in triple] == ["staged", "switched", "confirmed"]
-        assert len({change for _state, change in triple}) == 1
-    print(f"{races} races: {won}")
+    rounds = [states[first : first + 3] for first in range(0, len(states), 3)]
+    assert len(rounds) >= RACES
+    for each in rounds:
+        assert [state for state, _change in each] == ["staged", "switched", "confirmed"]
+        assert len({change for _state, change in each}) == 1
+    assert won["one after the other"] <= RACES // 5, won
+    print(f"{RACES} races: {won}")
+
+
+def race_request(number: str, name: str) -> Request:
+    return {
+        "component": "race",
+        "version": f"{number}-{name}",
+        "files": [{"dest": "config/race", "content": f"{number} {name}\n"}],
+        # Long enough that the other one comes while it is held, however busy the machine is.
+        "validate": [["sleep", "1.2"]],
+        "activation": {"strategy": "none"},
+        "change": {"id": f"race-{number}-{name}", "actor": "a test", "reason": "", "commit": ""},
+        "keep": 1,
+    }
+
+
+def race(host: FaultHost, runners: dict[str, bytes]) -> dict[str, Result]:
+    """Start the modules at the same moment on the host, and return what each of them said."""
+    first, second = runners.values()
+    script = f"head -c {len(first)} > a; cat > b; python3 a > a.json & python3 b > b.json & wait; cat a.json b.json"
+    done = subprocess.run(
+        [*host.ssh, "sudo", "sh", "-c", f"'mkdir -p /run/race; cd /run/race; {script}'"],
+        input=first + second,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    said = [json.loads(line) for line in done.stdout.decode().splitlines() if line.startswith("{")]
+    return dict(zip(runners, said, strict=True))
 
 
 # -- health ------------------------------------------------------------------------------------------
