@@ -17,6 +17,7 @@ author:
   - plano.delivery contributors (@plano-delivery)
 description:
   - Turns results of M(plano.delivery.release_info) into a text table of component, host, version, since, state, standby, drift.
+  - A host that did not answer has a line that says so.
 positional: _input, hosts
 options:
   _input:
@@ -45,8 +46,17 @@ _value:
 
 
 def status_table(results: Iterable[Mapping[str, Any]], hosts: Iterable[str]) -> str:
-    rows = [status.row(item, host) for host, result in zip(hosts, results) for item in result["components"]]
+    rows = [row for host, result in zip(hosts, results) for row in _rows(result, host)]
     return status.table(sorted(rows, key=lambda row: (row["component"], row["host"])))
+
+
+def _rows(result: Mapping[str, Any], host: str) -> list[dict[str, str]]:
+    """Return a line for each component; a host that did not answer, or has none, gets a line too."""
+    if result.get("components"):
+        return [status.row(item, host) for item in result["components"]]
+    state, why = ("absent", "none") if "components" in result else ("no answer", result.get("msg") or "unknown")
+    blank = dict.fromkeys(status.COLUMNS, "-")
+    return [{**blank, "host": host, "state": state, "drift": why.strip().splitlines()[-1]}]
 
 
 class FilterModule:

@@ -8,15 +8,20 @@ from __future__ import annotations
 from typing import Any
 
 from .engine import bundle, change, fs, signature, status
-from .engine.change import Component, Order
+from .engine.change import Component, Order, Refused
 from .engine.ledger import CONFIRMED
-from .engine.release import Layout
+from .engine.release import Layout, describe
 from .engine.systemd import Host
+
+# In the stamp of a change that a run takes back by itself: set where other hosts, not the release here, were the reason.
+ABORTED = "aborted"
 
 
 def present(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Make the described release the current one. Returns the module's result."""
     component = Component(Layout(params["component"]))
+    if _was_only_taken_back(component, params):
+        params = {**params, "allow_rejected": True}
     found = change.plan(component, params)
     # Before anything is fetched, and also when nothing would be: an artifact in the store may be from a laxer time.
     signer = signature.check(component.host, params)
@@ -54,22 +59,65 @@ def present(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 def rolled_back(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Take components back; nothing on the controller is needed for what runs after it. Returns the module's result."""
-    if params.get("revert_change"):
-        names = status.components(Layout("all"))
-        if params.get("component"):
-            names = [name for name in names if name == params["component"]]
-    else:
-        names = [params["component"]]
     targets: list[tuple[Component, str]] = []
-    for name in names:
-        component = Component(Layout(name))
-        if params.get("revert_change"):
-            target = change.release_before_change(component, params["revert_change"])
-        else:
-            target = change.target_of_rollback(component, params.get("to"), bool(params["allow_rejected"]))
+    if params.get("revert_change"):
+        for component in _changed_by(params["revert_change"]):
+            if params.get("component") in (None, component.name):
+                target = change.release_before_change(component, params["revert_change"])
+                if target is not None:
+                    targets.append((component, target))
+    else:
+        component = Component(Layout(params["component"]))
+        targets.append(
+            (component, change.target_of_rollback(component, params.get("to"), bool(params["allow_rejected"])))
+        )
+    return _summary([_roll(component, target, params, check_mode) for component, target in targets])
+
+
+def reverted(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Take back what this very change confirmed here, because it was not good elsewhere. Returns the module's result.
+
+    Each component is taken on its own: one that cannot go back does not keep the others from it.
+    """
+    stamp = {**params["change"], ABORTED: True}
+    results: list[dict[str, Any]] = []
+    stays: list[str] = []
+    for component in _changed_by(stamp["id"]):
+        try:
+            target = change.release_before_change(component, stamp["id"])
+        except Refused as exc:
+            stays.append(str(exc))
+            continue
         if target is not None:
-            targets.append((component, target))
-    results = [_roll(component, target, params, check_mode) for component, target in reversed(targets)]
+            results.append(_roll(component, target, {**params, "change": stamp}, check_mode))
+    return {**_summary(results), "warnings": [f"stays as it is: {'; '.join(stays)}"] if stays else []}
+
+
+def _changed_by(change_id: str) -> list[Component]:
+    """Return the components of this host that a change confirmed a release of, the last one first.
+
+    Going back in this order passes only through combinations that were there before.
+    """
+    found = []
+    for name in status.components(Layout("all")):
+        component = Component(Layout(name))
+        times = [
+            entry["time"]
+            for entry in component.ledger().entries
+            if entry["state"] == CONFIRMED and entry["change"]["id"] == change_id
+        ]
+        if times:
+            found.append((times[-1], component))
+    return [component for _time, component in sorted(found, key=lambda item: item[0], reverse=True)]
+
+
+def _was_only_taken_back(component: Component, params: dict[str, Any]) -> bool:
+    """Say whether the release left this host because of others: nobody judged it here, so it may come again."""
+    left = {name for name, entry in component.ledger().history.rejected.items() if entry["change"].get(ABORTED)}
+    return bool(left) and describe(params)["id"] in left
+
+
+def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
     bad = [item for item in results if item["status"] not in (CONFIRMED, change.UNCHANGED, "planned")]
     summary = (
         bad[0] if bad else results[0] if len(results) == 1 else {"status": CONFIRMED if results else change.UNCHANGED}

@@ -26,12 +26,16 @@ attributes:
     description: Shows the current release and each configuration file before and after; secrets are never part of it.
 options:
   component:
-    description: What is released. Mandatory, except when O(revert_change) takes back everything a change did.
+    description: What is released. Mandatory, except when O(revert_change) or O(state=reverted) takes back everything a change did.
     type: str
   state:
-    description: Whether to release what is described, or to go back.
+    description:
+      - Whether to release what is described, or to go back.
+      - V(rolled_back) is a person's verdict, the release that is left is rejected.
+      - V(reverted) takes back everything this very change did on the host, because it was not good on another host. What it left may
+        be deployed again, and what nothing stood before stays, with a warning.
     type: str
-    choices: [present, rolled_back]
+    choices: [present, rolled_back, reverted]
     default: present
   artifact:
     description: The immutable file to release. Without it the release is configuration only.
@@ -227,7 +231,7 @@ phases:
 rolled_back:
   description: One item a component, with RV(ignore:release), RV(ignore:previous) and RV(ignore:status).
   type: list
-  returned: when O(state=rolled_back)
+  returned: when O(state=rolled_back) or O(state=reverted)
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -242,7 +246,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "component": {"type": "str"},
-            "state": {"type": "str", "choices": ["present", "rolled_back"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "rolled_back", "reverted"], "default": "present"},
             "artifact": {
                 "type": "dict",
                 "options": {
@@ -286,7 +290,10 @@ def main() -> None:
             "confirm": {"type": "str"},
             "pin_file": {"type": "path"},
         },
-        required_one_of=[("component", "revert_change")],
+        required_if=[
+            ("state", "present", ["component"]),
+            ("state", "rolled_back", ["component", "revert_change"], True),
+        ],
         supports_check_mode=True,
     )
     params = module.params
@@ -295,6 +302,8 @@ def main() -> None:
             result = _release.confirm(params)
         elif params["state"] == "rolled_back":
             result = _release.rolled_back(params, module.check_mode)
+        elif params["state"] == "reverted":
+            result = _release.reverted(params, module.check_mode)
         else:
             result = _release.present(params, module.check_mode)
     except (EngineError, OSError) as exc:
