@@ -62,7 +62,7 @@ up: setup ## Start the local hosts
 .PHONY: clean
 clean: ## Remove all hosts, their images and .cache
 	@if [[ -x $(VENV)/bin/ansible-playbook ]]; then \
-	  for inventory in inventories/local molecule/shared/inventory; do \
+	  for inventory in inventories/local molecule/shared/inventory tests/fleet/inventory; do \
 	    ansible-playbook --inventory $$inventory molecule/shared/destroy.yml; \
 	  done; \
 	  tools/host_image --remove; tools/podman --release; \
@@ -89,6 +89,10 @@ integration: setup artifacts ## The README's commands, as written
 .PHONY: bench
 bench: setup artifacts up ## Measure deploy and rollback
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)
+
+.PHONY: bench-fleet
+bench-fleet: setup artifacts images ## Measure what 1, 4, 16 and 48 hosts cost the controller (ARGS="--hosts 1,4")
+	@$(VENV)/bin/python tests/bench/fleet.py $(ARGS)
 
 .PHONY: lock
 lock: setup ## Write requirements.txt anew from requirements.in
