@@ -62,7 +62,7 @@ up: setup ## Start the local hosts
 .PHONY: clean
 clean: ## Remove all hosts, their images and .cache
 	@if [[ -x $(VENV)/bin/ansible-playbook ]]; then \
-	  for inventory in inventories/local molecule/shared/inventory tests/fleet/inventory; do \
+	  for inventory in inventories/local molecule/shared/inventory tests/faults/inventory; do \
 	    ansible-playbook --inventory $$inventory molecule/shared/destroy.yml; \
 	  done; \
 	  tools/host_image --remove; tools/podman --release; \
@@ -85,6 +85,14 @@ molecule: setup artifacts images ## Scenarios on Debian 12 and 13 (SCENARIO=back
 .PHONY: integration
 integration: setup artifacts ## The README's commands, as written
 	@pytest --junitxml=.cache/junit/integration.xml tests/integration $(ARGS)
+
+.PHONY: faults
+faults: setup artifacts images ## Kill, cut, fill and damage real hosts in the midst of changes; 100 random interruptions
+	@pytest --junitxml=.cache/junit/faults.xml --durations=5 tests/faults $(ARGS)
+
+.PHONY: faults-long
+faults-long: setup artifacts images ## 1000 random interruptions (PLANO_SEED=N chooses others), about two hours
+	@PLANO_INTERRUPTS=1000 pytest -s --junitxml=.cache/junit/faults-long.xml tests/faults/test_4_interrupts.py $(ARGS)
 
 .PHONY: bench
 bench: setup artifacts up ## Measure deploy and rollback

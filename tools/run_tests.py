@@ -39,6 +39,7 @@ STAGES = (
     Stage("images"),
     Stage("molecule", ("artifacts", "images")),
     Stage("integration", ("artifacts", "images")),
+    Stage("faults", ("artifacts", "images")),
 )
 
 

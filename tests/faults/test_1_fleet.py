@@ -6,9 +6,10 @@ The tests stand in the order of a bad week: each starts from the version the one
 from __future__ import annotations
 
 import pytest
+from fault_host import NEW, OLD
 from fleet import Fleet
 
-OLD, NEW, BROKEN = "1.0.0", "1.1.0", "1.2.0-broken"
+BROKEN = "1.2.0-broken"
 
 
 @pytest.fixture(autouse=True)

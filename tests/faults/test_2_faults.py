@@ -2,7 +2,7 @@
 
 After every test the `host` fixture judges the invariants (invariants.py): a complete release, the ledger's truth, no lock,
 no secret. What is refused before any host is touched (D21 invalid or undefined variables, D22 wrong vault password) is
-tried in tests/integration/test_1_bad_inputs.py, what needs several hosts (D17) in test_fleet.py, D10 in tests/crash.
+tried in tests/integration/test_1_bad_inputs.py, what needs several hosts (D17) in test_1_fleet.py, D10 in tests/crash.
 """
 
 from __future__ import annotations
@@ -358,12 +358,12 @@ def test_d09_readonly_fs(host):
 RACES = 50
 
 
-def test_d11_two_concurrent_deploys(fleet):
+def test_d11_two_concurrent_deploys(hosts, say):
     """In the same second, fifty times: one proceeds, the other one is told who holds the lock.
 
     On a busy machine the second one may come only when the first has ended: then both proceed, one after the other.
     """
-    host = fleet["fault-app2"]
+    host = hosts["fault-app2"]
     runners = {name: payload(race_request("RACE", name)) for name in ("a", "b")}
     won = {"a": 0, "b": 0, "one after the other": 0}
     for number in range(RACES):
@@ -384,7 +384,7 @@ def test_d11_two_concurrent_deploys(fleet):
         assert [state for state, _change in each] == ["staged", "switched", "confirmed"]
         assert len({change for _state, change in each}) == 1
     assert won["one after the other"] <= RACES // 5, won
-    print(f"{RACES} races: {won}")
+    say(f"{RACES} races: {won}")
 
 
 def race_request(number: str, name: str) -> Request:

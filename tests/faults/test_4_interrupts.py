@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import kill_sweep
@@ -22,25 +23,25 @@ def on_each(work, hosts):
         return list(pool.map(work, hosts))
 
 
-def test_kill_at_every_step(fleet: dict[str, FaultHost]) -> None:
-    hosts = [fleet[name] for name in HOSTS]
-    for host in hosts:
+def test_kill_at_every_step(hosts: dict[str, FaultHost], say: Callable[[str], None]) -> None:
+    pair = [hosts[name] for name in HOSTS]
+    for host in pair:
         host.must_deploy(OLD)
         host.must_deploy(NEW)
-    steps = [kill_sweep.steps_of_a_change(host) for host in hosts]
+    steps = [kill_sweep.steps_of_a_change(host) for host in pair]
     assert all(len(each) > 40 for each in steps), steps
     # Both hosts make the same steps, so each takes every other one.
-    shares = {host.name: each[number::2] for number, (host, each) in enumerate(zip(hosts, steps, strict=True))}
-    found = on_each(lambda host: list(kill_sweep.sweep(host, shares[host.name])), hosts)
-    print(f"killed at each of {sum(map(len, shares.values()))} steps of a change")
+    shares = {host.name: each[number::2] for number, (host, each) in enumerate(zip(pair, steps, strict=True))}
+    found = on_each(lambda host: list(kill_sweep.sweep(host, shares[host.name])), pair)
+    say(f"killed at each of {sum(map(len, shares.values()))} steps of a change")
     assert [fault for each in found for fault in each] == []
 
 
-def test_d02_kill_random_moment(fleet: dict[str, FaultHost]) -> None:
-    hosts = [fleet[name] for name in HOSTS]
-    rounds = -(-ROUNDS // len(hosts))
-    tallies = on_each(lambda host: interrupt(host, rounds, rounds * ROUND_SECONDS, SEED), hosts)
+def test_d02_kill_random_moment(hosts: dict[str, FaultHost], say: Callable[[str], None]) -> None:
+    pair = [hosts[name] for name in HOSTS]
+    rounds = -(-ROUNDS // len(pair))
+    tallies = on_each(lambda host: interrupt(host, rounds, rounds * ROUND_SECONDS, SEED), pair)
     total = sum(tallies, Tally())
-    print(f"seed {SEED}\n{total.table()}")
+    say(f"seed {SEED}\n{total.table()}")
     assert total.violations == []
     assert total.rounds >= ROUNDS

@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-# The hosts to use: any inventory with a group backend of four hosts or more, which podman on this machine runs.
-INVENTORY = Path(__file__).resolve().parent / "inventory"
+from fault_host import INVENTORY, ROOT
+
 COMMAND_SECONDS = 240
 # Short waits for a backend that starts within two seconds; equal in all commands, because they are part of a release.
 PATIENCE = {"backend_soak_seconds": 4, "backend_start_timeout": 10}
@@ -64,10 +63,6 @@ class Fleet:
         return subprocess.run(
             argv, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
         )
-
-    def create(self) -> None:
-        done = self._run(["ansible-playbook", "--inventory", str(INVENTORY), "molecule/shared/create.yml"])
-        assert done.returncode == 0, done.stdout + done.stderr
 
     def play(self, name: str, *arguments: str, asked: list[str] | None = None, **extra: Any) -> Done:
         """Run a playbook while users keep asking the hosts named by *asked*, all when it is not given."""
