@@ -74,14 +74,9 @@ def install(host: Host, opt: Path = OPT, unit_dir: Path = UNIT_DIR) -> bool:
     """Put the engine and its recovery unit on the host; say whether anything differed."""
     command = opt / "bin" / "plano"
     unit = unit_dir / RECOVER_UNIT
-    wanted = zipapp()
-    changed = False
     fs.make_dir(command.parent)
-    if not command.is_file() or command.read_bytes() != wanted:
-        fs.write_atomic(command, wanted, 0o755)
-        changed = True
-    if not unit.is_file() or unit.read_text(encoding="utf-8") != RECOVER:
-        fs.write_atomic(unit, RECOVER.encode())
+    changed = fs.write_if_changed(command, zipapp(), 0o755)
+    if fs.write_if_changed(unit, RECOVER.encode()):
         host.daemon_reload()
         changed = True
     host.enable(RECOVER_UNIT)

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every file-system effect of the engine: old or new, never between.
 
-The order is always unique temp, fsync of the file, rename, fsync of the directory.
+The order is always unique temp, fsync of the file, rename, fsync of the directory. What is found done already is made
+durable as well: the process that did it may have been killed before it could.
 """
 
 from __future__ import annotations
@@ -32,13 +33,16 @@ def fsync_dir(path: Path) -> None:
 def make_dir(path: Path, mode: int = 0o755) -> None:
     """Create *path* and its parents durably; an existing directory keeps its mode."""
     if path.is_dir():
+        fsync_dir(path.parent)
         return
     make_dir(path.parent)
+    umask = os.umask(0)  # a chmod behind it could be lost: the directory would keep a mode that nobody asked for
     try:
-        path.mkdir()
+        path.mkdir(mode)
     except FileExistsError:
-        return
-    path.chmod(mode)
+        pass
+    finally:
+        os.umask(umask)
     fsync_dir(path.parent)
 
 
@@ -63,6 +67,15 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
         temp.unlink(missing_ok=True)
         raise
     fsync_dir(path.parent)
+
+
+def write_if_changed(path: Path, data: bytes, mode: int = 0o644) -> bool:
+    """Bring *data* to *path* durably; say whether something else stood there."""
+    if path.is_file() and path.read_bytes() == data:
+        fsync_dir(path.parent)
+        return False
+    write_atomic(path, data, mode)
+    return True
 
 
 def write_all(fd: int, data: bytes, offset: int) -> None:
@@ -97,11 +110,9 @@ def symlink_atomic(target: str, path: Path) -> None:
 
 def unlink_durable(path: Path) -> None:
     """Remove the file or link *path* if it is there."""
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        return
-    fsync_dir(path.parent)
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        fsync_dir(path.parent)
 
 
 def sync_file_system(path: Path) -> None:
@@ -162,17 +173,21 @@ def manifest_faults(expected: dict[str, str], found: dict[str, str]) -> list[str
 
 def remove_tree(path: Path) -> None:
     """Remove the directory *path* so that a crash leaves either all of it under its name or nothing."""
-    if not path.is_dir():
-        return
     doomed = temp_beside(path)
-    os.rename(path, doomed)
-    fsync_dir(path.parent)
-    shutil.rmtree(doomed)
+    if path.is_dir():
+        os.rename(path, doomed)
+    if path.parent.is_dir():
+        fsync_dir(path.parent)
+    if doomed.is_dir():
+        shutil.rmtree(doomed)
 
 
 def remove_litter(folder: Path) -> None:
     """Remove the hidden entries of *folder*: what was being written, or removed, when its writer was killed."""
-    for path in folder.glob(".*") if folder.is_dir() else []:
+    litter = list(folder.glob(".*")) if folder.is_dir() else []
+    if litter:
+        fsync_dir(folder)  # or a crash could bring back the name that half of it had before
+    for path in litter:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

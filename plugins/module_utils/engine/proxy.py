@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import EngineError
-from .fs import write_atomic
+from .fs import write_if_changed
 
 SOCKET_SECONDS = 5.0
 
@@ -70,8 +70,7 @@ class Proxy:
 
     def record(self, slot: str) -> None:
         """Write the slot to the map file, durably."""
-        if self.recorded() != slot:
-            write_atomic(self.map_path, f"{self.key} {slot}\n".encode())
+        write_if_changed(self.map_path, f"{self.key} {slot}\n".encode())
 
     def switch(self, slot: str) -> float:
         """Send new requests to *slot* from now on; requests in flight end where they began.

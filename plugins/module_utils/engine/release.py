@@ -294,6 +294,7 @@ class Releases:
         """Write a release complete or not at all; say whether it was new."""
         release = description["id"]
         if self.has(release) and not self.verify(release):
+            fs.fsync_dir(self.layout.releases)
             return False
         staging = self.layout.releases / f"{STAGING}{uuid.uuid4().hex}"
         try:
@@ -334,7 +335,10 @@ class Releases:
     def add_secrets(self, description: Mapping[str, Any], secrets: Mapping[str, str]) -> None:
         """Keep the secrets of a release outside of it, readable by root only."""
         final = self.layout.secrets / description["secrets"]
-        if not description["secrets"] or final.is_dir():
+        if not description["secrets"]:
+            return
+        if final.is_dir():
+            fs.fsync_dir(self.layout.secrets)
             return
         staging = self.layout.secrets / f"{STAGING}{uuid.uuid4().hex}"
         try:

@@ -132,11 +132,22 @@ class Store:
         """
         path = self.path(sha256 or "") / "venv"
         done = path / "compiled"
-        if sha256 and self.has(sha256) and path.is_dir() and not done.exists():
-            argv = ["nice", str(path / "bin/python"), "-m", "compileall", "-q", str(path / "lib")]
-            if self.host.run(argv, timeout=600).code == 0:
-                fs.sync_file_system(path)
-                done.touch()
+        if not (sha256 and self.has(sha256) and path.is_dir()) or done.exists():
+            return
+        # Python believes any byte code whose header fits, and half of it keeps a service from starting. So it is made
+        # aside, under the one name that manifests leave out, and moved to its place when it is durable.
+        aside = path / "__pycache__"
+        shutil.rmtree(aside, ignore_errors=True)
+        argv = ["nice", str(path / "bin/python"), "-m", "compileall", "-q", str(path / "lib")]
+        if self.host.run(argv, timeout=600, env={"PYTHONPYCACHEPREFIX": str(aside)}).code == 0:
+            fs.sync_file_system(path)
+            for compiled in sorted(aside.rglob("*.pyc")):
+                home = Path("/", compiled.parent.relative_to(aside)) / "__pycache__"
+                home.mkdir(exist_ok=True)
+                os.rename(compiled, home / compiled.name)
+            fs.sync_file_system(path)
+            done.touch()
+        shutil.rmtree(aside, ignore_errors=True)
 
     def remove(self, sha256: str) -> None:
         fs.remove_tree(self.path(sha256))

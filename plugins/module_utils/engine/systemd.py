@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Mapping, Sequence
 
 from .errors import EngineError
-from .fs import symlink_atomic, unlink_durable, write_atomic
+from .fs import fsync_dir, make_dir, symlink_atomic, unlink_durable, write_if_changed
 
 COMMAND_SECONDS = 120.0
 # A unit has time limits of its own (a database writes its last checkpoint when it stops); this is only the last resort.
@@ -110,9 +110,7 @@ class Host:
 
     def write_unit(self, unit: str, text: str) -> bool:
         """Install *text* as *unit*; say whether it differed."""
-        differs = self.unit_text(unit) != text
-        if differs:
-            write_atomic(self.unit_dir / unit, text.encode())
+        differs = write_if_changed(self.unit_dir / unit, text.encode())
         # A kill may have come between the file and the reload: systemd would then start what the file said before.
         if differs or self.show(unit, "NeedDaemonReload").get("NeedDaemonReload") == "yes":
             self.daemon_reload()
@@ -121,8 +119,10 @@ class Host:
     def enable(self, unit: str) -> None:
         """Start *unit* at boot. A link, as 'systemctl enable' makes it, without its reload of all units."""
         wants = self.unit_dir / WANTS
-        wants.mkdir(exist_ok=True)
-        if not (wants / unit).is_symlink():
+        make_dir(wants)
+        if (wants / unit).is_symlink():
+            fsync_dir(wants)
+        else:
             symlink_atomic(str(self.unit_dir / unit), wants / unit)
 
     def disable(self, unit: str) -> None:

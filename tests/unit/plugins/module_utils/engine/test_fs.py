@@ -64,3 +64,32 @@ def test_compiled_caches_are_not_part_of_a_manifest(tmp_path):
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "__pycache__" / "x.pyc").write_bytes(b"")
     assert fs.tree_manifest(tmp_path) == {}
+
+
+def test_a_directory_has_the_mode_that_was_asked_for_from_its_first_moment(tmp_path):
+    before = os.umask(0o077)
+    try:
+        fs.make_dir(tmp_path / "open" / "private", 0o700)
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("open", "open/private")] == [0o755, 0o700]
+
+
+def test_a_file_is_written_only_when_it_differs_and_its_name_is_made_durable_either_way(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(fs, "fsync_dir", synced.append)
+    path = tmp_path / "f"
+    assert fs.write_if_changed(path, b"x", 0o600) is True
+    inode = path.stat().st_ino
+    assert fs.write_if_changed(path, b"x") is False
+    assert (path.stat().st_ino, path.stat().st_mode & 0o777, synced) == (inode, 0o600, [tmp_path, tmp_path])
+    assert fs.write_if_changed(path, b"y") is True
+
+
+def test_what_is_gone_already_is_no_fault(tmp_path):
+    fs.unlink_durable(tmp_path / "gone")
+    fs.unlink_durable(tmp_path / "nowhere" / "gone")
+    fs.remove_tree(tmp_path / "gone")
+    fs.remove_tree(tmp_path / "nowhere" / "gone")
+    assert list(tmp_path.iterdir()) == []

@@ -6,12 +6,14 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+from pathlib import Path
 
 import pytest
 
 from ansible_collections.plano.delivery.plugins.module_utils.engine import fs
 from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
 from ansible_collections.plano.delivery.plugins.module_utils.engine.store import Store
+from ansible_collections.plano.delivery.plugins.module_utils.engine.systemd import Done
 
 
 @pytest.fixture
@@ -75,3 +77,33 @@ def test_what_lies_where_an_artifact_goes_without_being_one_is_replaced(store, a
     (stray / "x.pyc").write_bytes(b"")
     store.add(artifact)
     assert store.verify(artifact["sha256"]) == []
+
+
+def test_byte_code_is_made_aside_and_moved_to_its_place_whole(store, artifact, host, monkeypatch):
+    store.add(artifact)
+    venv = store.path(artifact["sha256"]) / "venv"
+    (venv / "lib").mkdir(parents=True)
+
+    def compile_all(argv, timeout=0, env=None):
+        assert argv[-1] == str(venv / "lib")
+        aside = Path(f"{env['PYTHONPYCACHEPREFIX']}{venv}") / "lib"
+        aside.mkdir(parents=True)
+        (aside / "app.cpython-311.pyc").write_bytes(b"code")
+        return Done(argv, 0, "", "")
+
+    monkeypatch.setattr(host, "run", compile_all)
+    store.compile_python(artifact["sha256"])
+    assert (venv / "lib/__pycache__/app.cpython-311.pyc").read_bytes() == b"code"
+    assert sorted(path.name for path in venv.iterdir()) == ["compiled", "lib"]
+    assert store.verify(artifact["sha256"]) == []
+    monkeypatch.setattr(host, "run", None)
+    store.compile_python(artifact["sha256"])  # done once is done
+
+
+def test_byte_code_that_cannot_be_made_is_not_called_made(store, artifact, host):
+    store.add(artifact)
+    venv = store.path(artifact["sha256"]) / "venv"
+    (venv / "lib").mkdir(parents=True)
+    host.refuses("nice", "killed")
+    store.compile_python(artifact["sha256"])
+    assert sorted(path.name for path in venv.iterdir()) == ["lib"]
