@@ -94,6 +94,10 @@ faults: setup artifacts images ## Kill, cut, fill and damage real hosts in the m
 faults-long: setup artifacts images ## 1000 random interruptions (PLANO_SEED=N chooses others), about two hours
 	@PLANO_INTERRUPTS=1000 pytest -s --junitxml=.cache/junit/faults-long.xml tests/faults/test_4_interrupts.py $(ARGS)
 
+.PHONY: crash
+crash: setup ## Every state a power failure may leave is old or new (ARGS=--all-states looks at many more)
+	@pytest --junitxml=.cache/junit/crash.xml tests/crash $(ARGS)
+
 .PHONY: bench
 bench: setup artifacts up ## Measure deploy and rollback
 	@$(VENV)/bin/python tests/bench/bench.py $(ARGS)

@@ -36,6 +36,7 @@ class Outcome(NamedTuple):
 STAGES = (
     Stage("artifacts"),
     Stage("check"),
+    Stage("crash"),
     Stage("images"),
     Stage("molecule", ("artifacts", "images")),
     Stage("integration", ("artifacts", "images")),
