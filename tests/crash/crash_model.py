@@ -6,10 +6,10 @@ Created Equal", OSDI'14):
 - Content, size and mode of a file are durable only behind an fsync of that file; the name is not (fsync(2)).
 - A name is durable only behind an fsync of its directory, a rename behind one of the directory it goes to (fsync(2)).
 - syncfs makes everything on its file system durable (sync(2)). Each directory at the top is a file system of its own.
-- Unsynced effects persist in any combination, also those on one directory: no order is assumed (ALICE, 3.1 and 4.1).
+- Unsynced effects persist in any combination, also those on one directory: no order is assumed (ALICE).
 - One rename, link, unlink or mkdir is there or not, never half, even between directories, and a symlink comes with its
-  target: the journal of ext4, XFS and btrfs gives that (ALICE, table 1, "directory operation").
-- Of a write, nothing, the first half, all, or only the new size with zeros may persist (ALICE, table 1, appends).
+  target: journalling file systems (ext4, XFS, btrfs) give that.
+- Of a write, nothing, the first half, all, or only the new size with zeros may persist (ALICE).
 """
 
 from __future__ import annotations
