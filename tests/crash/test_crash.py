@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,6 @@ import crash_model
 import crash_scenarios
 import crash_trace
 import pytest
-from _pytest.mark import ParameterSet
 from crash_model import Crash, Nodes, Recording
 from crash_scenarios import SCENARIOS, WRONG, Scenario, Site
 
@@ -48,17 +47,6 @@ ONE_STEP = (
     *filter(lambda name: "rebuild" in name, SCENARIOS),
 )
 IN_PLACE = "written in place"
-LINK = "Strategy.link, over a file"
-KNOWN = {
-    LINK: "activate.py: the second name of a file is not durable before its first name is given away",
-    "Ledger.append, behind a torn entry": "ledger.py: the torn entry is not durably gone before the next is written in its place",
-    "prune": "change.py: a release that the ledger calls pruned, and a crash kept on the disk, is never removed",
-    "recover --rebuild, a cut ledger": "ledger.py: without its head, what is left of a cut ledger passes for whole",
-}
-
-# Seen by the long form only, which kills at every fsync.
-UNSYNCED_ENTRY = "change.py: a confirmation that a killed process wrote, and did not sync, is taken for durable"
-KNOWN_KILLED = {name: UNSYNCED_ENTRY for name in SCENARIOS if "deploy" in name and "reverted" not in name}
 
 
 @dataclass
@@ -207,34 +195,22 @@ def sweep(
     return tally, said
 
 
-def named(names: Iterable[str], known: Mapping[str, str]) -> list[ParameterSet]:
-    """Return a parameter for each name; one with a known fault must fail until the fault is mended."""
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=known[name]) if name in known else ())
-        for name in names
-    ]
-
-
-@pytest.mark.parametrize("name", named(SCENARIOS, KNOWN))
+@pytest.mark.parametrize("name", sorted(SCENARIOS))
 def test_every_crash_state_is_old_or_new(name, recorded, site, depth, table):
     tally, faults = sweep(SCENARIOS[name], recorded(name), depth, site)
     table.append(tally)
     assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize("name", named(SCENARIOS, {LINK: KNOWN[LINK]}))
+@pytest.mark.parametrize("name", sorted(SCENARIOS))
 def test_content_is_durable_before_its_name_and_the_name_before_the_next_step(name, recorded):
     faults = crash_model.order_faults(recorded(name))
     assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize("name", sorted(SCENARIOS.keys() - KNOWN.keys()))
-def test_what_a_killed_process_left_is_durable_when_the_next_one_is_done(
-    name, recorded, base, artifacts, site, depth, request
-):
+@pytest.mark.parametrize("name", sorted(SCENARIOS))
+def test_what_a_killed_process_left_is_durable_when_the_next_one_is_done(name, recorded, base, artifacts, site, depth):
     """The next process finds the work done, but nobody has yet asked the disk to keep it."""
-    if depth is LONG and name in KNOWN_KILLED:
-        request.applymarker(pytest.mark.xfail(strict=True, reason=KNOWN_KILLED[name]))
     fsyncs = sum(step.call.startswith("fsync") for step in recorded(name).steps)
     faults = []
     for kill_at in range(fsyncs)[-depth.kills :]:

@@ -150,12 +150,14 @@ class Strategy:
 
     def link(self, place: Path, target: Path) -> None:
         if place.is_symlink() and os.readlink(place) == str(target):
+            fs.fsync_dir(place.parent)  # whoever made it may have been killed before it was durable
             return
         fs.make_dir(place.parent)
         if place.exists() or place.is_symlink():
             saved = place.with_name(place.name + SAVED)
             if not place.is_symlink() and not saved.exists():
                 os.link(place, saved)
+                fs.fsync_dir(place.parent)
         fs.symlink_atomic(str(target), place)
 
     def unlink(self, gone: dict[str, Any], kept: dict[str, Any] | None) -> None:

@@ -338,6 +338,7 @@ def _under_lock(component: Component, order: Order) -> dict[str, Any]:
     _queue(lock, record)
     with lock:
         ledger = component.ledger()
+        ledger.mend()
         for entry in ledger.entries[asked:]:
             # Somebody was deploying the very same release meanwhile: the outcome of that is ours.
             if entry["release"] == order.release and entry["state"] in (REVERTED, FAILED):
@@ -654,17 +655,17 @@ def prune(component: Component, ledger: Ledger, keep: int, change: dict[str, Any
         if not alone:
             return []
         for name in gone:
-            ledger.append(PRUNED, name, component=component.name, change=change)
+            # In this order: what the ledger calls pruned nobody would look for on the disk again.
             component.releases.remove(name)
-        if gone:
-            _sweep_store(component)
-            _sweep_secrets(component)
+            ledger.append(PRUNED, name, component=component.name, change=change)
+        _sweep_store(component)
+        _sweep_secrets(component)
     return gone
 
 
 def _sweep_store(component: Component) -> None:
     """Remove artifacts that no release of any component links to."""
-    used = {os.path.basename(os.readlink(link)) for link in component.layout.opt.glob("*/releases/*/artifact")}
+    used = {os.path.basename(os.readlink(link)) for link in component.layout.opt.glob("*/releases/[!.]*/artifact")}
     for digest in component.store.digests():
         if digest not in used:
             component.store.remove(digest)

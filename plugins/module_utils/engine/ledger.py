@@ -217,11 +217,12 @@ class Ledger:
 
     def mend(self) -> None:
         """Finish what a crash cut short: drop a torn last line, or let the head name a whole one; hold the lock."""
-        if self.path.exists() and self.path.stat().st_size != self._good:
+        whole = not self.entries or self._read(self.head_path) == head_of(self.entries[-1])
+        if self.path.exists() and not (whole and self.path.stat().st_size == self._good):
             with self.path.open("r+b") as stream:
                 stream.truncate(self._good)
                 os.fsync(stream.fileno())
-        if self.entries and self._read(self.head_path) != head_of(self.entries[-1]):
+        if not whole:
             fs.write_atomic(self.head_path, head_of(self.entries[-1]))
 
     def append(self, state: str, release: str, **detail: Any) -> dict[str, Any]:
@@ -246,7 +247,9 @@ class Ledger:
         created = not self.path.exists()
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
-            os.ftruncate(fd, self._good)
+            if os.fstat(fd).st_size != self._good:
+                os.ftruncate(fd, self._good)
+                os.fsync(fd)
             try:
                 fs.write_all(fd, line, self._good)
                 os.fsync(fd)
@@ -264,11 +267,9 @@ class Ledger:
 
 def replace_ledger(path: Path, entries: list[dict[str, Any]]) -> None:
     """Put *entries* in the place of whatever stands at *path*; a crash leaves what Ledger refuses, or all of them."""
-    head = path.with_suffix(".head")
     fs.make_dir(path.parent)
-    fs.unlink_durable(head)
+    fs.write_atomic(path.with_suffix(".head"), head_of(entries[-1]))
     fs.write_atomic(path, b"".join(encode(entry) + b"\n" for entry in entries))
-    fs.write_atomic(head, head_of(entries[-1]))
 
 
 def head_of(entry: Mapping[str, Any]) -> bytes:
