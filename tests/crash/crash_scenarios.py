@@ -54,12 +54,12 @@ class QuietHost(Host):
 
 
 def _haproxy(self: Proxy, text: str) -> str:
-    """Answer as a HAProxy that has just read its map file."""
-    if text.startswith("show map"):
+    """Answer as the master of a HAProxy that has just read its map file."""
+    if text == "show proc":
+        return "7 worker 0"
+    if "show map" in text:
         return f"0x1 {self.key} {self.recorded()}"
-    if text == "show stat":
-        return "# pxname,svname,scur\n"
-    return ""
+    return "# pxname,svname,scur\n" if "show stat" in text else ""
 
 
 @dataclass

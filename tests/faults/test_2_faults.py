@@ -468,7 +468,7 @@ def test_d18_proxy_down(host):
         found = host.deploy(NEW)
     finally:
         host.on("systemctl start haproxy")
-    unchanged(host, found, "HAProxy does not answer on /run/haproxy/admin.sock", "systemctl status haproxy")
+    unchanged(host, found, "HAProxy's master does not answer on /run/haproxy-master.sock", "systemctl status haproxy")
     assert host.on("systemctl is-active 'plano-backend@*'").split() == ["active"]
 
 
