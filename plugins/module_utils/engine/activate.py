@@ -153,11 +153,11 @@ class Strategy:
             fs.fsync_dir(place.parent)  # whoever made it may have been killed before it was durable
             return
         fs.make_dir(place.parent)
-        if place.exists() or place.is_symlink():
-            saved = place.with_name(place.name + SAVED)
-            if not place.is_symlink() and not saved.exists():
-                os.link(place, saved)
-                fs.fsync_dir(place.parent)
+        saved = place.with_name(place.name + SAVED)
+        ours = place.is_symlink() and os.readlink(place).startswith(f"{self.layout.current}/")
+        if os.path.lexists(place) and not ours and not os.path.lexists(saved):
+            os.link(place, saved, follow_symlinks=False)
+            fs.fsync_dir(place.parent)
         fs.symlink_atomic(str(target), place)
 
     def unlink(self, gone: dict[str, Any], kept: dict[str, Any] | None) -> None:
@@ -168,7 +168,7 @@ class Strategy:
             if place in stay or not spot.is_symlink() or os.readlink(spot) != str(self.layout.current / path):
                 continue
             saved = spot.with_name(spot.name + SAVED)
-            if saved.exists():
+            if os.path.lexists(saved):
                 os.replace(saved, spot)
                 fs.fsync_dir(spot.parent)
             else:
@@ -278,8 +278,11 @@ class BlueGreen(Strategy):
         return self.text(release, release["activation"]["unit_file"], self.slot_words(release, slot))
 
     def holds(self, release: dict[str, Any], slot: str) -> bool:
-        """Say whether the unit file of *slot* is that of *release*."""
-        return self.host.unit_text(self.unit(release, slot)) == self.unit_text(release, slot)
+        """Say whether the unit file of *slot* is that of *release*; one that lost its own is held nowhere."""
+        try:
+            return self.host.unit_text(self.unit(release, slot)) == self.unit_text(release, slot)
+        except FileNotFoundError:
+            return False
 
     def slot_of(self, release: dict[str, Any]) -> str | None:
         """Return the slot that holds *release*; the serving one when both do."""
@@ -356,6 +359,8 @@ class BlueGreen(Strategy):
             raise EngineError("the unit of the new release was changed after it was started")
         seconds = self.proxy(new).switch(self.slot)
         self.point(new)
+        if old is not None:
+            self.unlink(old, new)
         return seconds
 
     def verify(self, new: dict[str, Any]) -> None:
@@ -433,9 +438,12 @@ class BlueGreen(Strategy):
         proxy = self.proxy(release)
         if proxy.recorded() == slot and proxy.serving() == slot and self.layout.current.exists():
             raise EngineError(f"slot {slot} still serves; it is not stopped")
-        drain = release["activation"].get("drain_seconds")
-        proxy.drain(slot, DRAIN_SECONDS if drain is None else float(drain))
+        proxy.drain(slot, self.drain_seconds(release))
         self.host.stop(unit)
+
+    def drain_seconds(self, release: dict[str, Any]) -> float:
+        seconds = release["activation"].get("drain_seconds")
+        return DRAIN_SECONDS if seconds is None else float(seconds)
 
     def revert(self, new: dict[str, Any], old: dict[str, Any] | None) -> None:
         failed = self.slot or self.slot_of(new)
@@ -459,7 +467,7 @@ class BlueGreen(Strategy):
         self.unlink(new, old)
         if failed is not None:
             self.host.disable(self.unit(new, failed))
-            self.proxy(new).drain(failed, float(new["activation"].get("drain_seconds") or DRAIN_SECONDS))
+            self.proxy(new).drain(failed, self.drain_seconds(new))
             self.host.stop(self.unit(new, failed))
 
     def restore_files(self, new: dict[str, Any], old: dict[str, Any] | None) -> None:

@@ -81,10 +81,13 @@ class Component:
 
     def drift(self, release: dict[str, Any]) -> list[str]:
         """Say where the host differs from what *release*, the current one, put there."""
+        faults: list[str] = []
         try:
-            return self.releases.verify(release["id"]) + self.strategy(release).drift(release)
-        except EngineError as exc:
-            return [str(exc)]
+            faults += self.releases.verify(release["id"])
+            faults += self.strategy(release).drift(release)
+        except (EngineError, OSError) as exc:
+            faults.append(str(exc))
+        return faults
 
     def silence(self, release: dict[str, Any]) -> str | None:
         """Ask the running process, the way users reach it; say what is wrong, or None."""
