@@ -42,9 +42,10 @@ def present(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         return result
     if check_mode:
         return {**result, "status": "planned"}
-    if found.needs_artifact and params["artifact"].get("local") and not params["artifact"].get("uploaded"):
+    try:
+        phases = change.stage(component, params, release)
+    except change.NeedsUpload:
         return {**result, "changed": False, "needs_artifact": True}
-    phases = change.stage(component, params, release)
     order = Order.new(
         release["id"],
         params["change"],

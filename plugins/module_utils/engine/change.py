@@ -58,6 +58,10 @@ class Refused(EngineError):
     """The change is not allowed; nothing was touched."""
 
 
+class NeedsUpload(EngineError):
+    """The artifact is on the controller only, and what the store has of it, if anything, is not sound."""
+
+
 @dataclass
 class Component:
     """One component on this host, with all that acts on it."""
@@ -113,8 +117,6 @@ class Plan:
     release: dict[str, Any]
     current: str | None
     changed: bool
-    needs_artifact: bool
-    needs_release: bool
 
 
 def plan(component: Component, request: dict[str, Any]) -> Plan:
@@ -128,19 +130,19 @@ def plan(component: Component, request: dict[str, Any]) -> Plan:
             f" ({entry['change'].get('reason') or 'no reason given'}); deploying it again is refused."
             " Deploy a mended version, or allow this one with -e release_allow_rejected=true"
         )
-    artifact = release["artifact"]
     live = past.current == release["id"] and past.pending is None and component.releases.has(release["id"])
     return Plan(
         release=release,
         current=past.current,
         changed=not (live and component.serves(release)),
-        needs_artifact=bool(artifact) and not component.store.has(artifact["sha256"]),
-        needs_release=not component.releases.has(release["id"]),
     )
 
 
 def stage(component: Component, request: dict[str, Any], release: dict[str, Any]) -> dict[str, float]:
-    """Bring the artifact, the configuration and the secrets of *release* to the disk, complete and durable."""
+    """Bring the artifact, the configuration and the secrets of *release* to the disk, complete and durable.
+
+    Raises NeedsUpload before anything is removed when only the controller has the artifact.
+    """
 
     def sweep() -> None:
         component.store.sweep()
@@ -150,10 +152,13 @@ def stage(component: Component, request: dict[str, Any], release: dict[str, Any]
     artifact = request.get("artifact")
     with staging(component.layout.staging_lock, sweep):
         if artifact:
-            damaged = component.store.has(artifact["sha256"]) and component.store.verify(artifact["sha256"])
+            missing = not component.store.has(artifact["sha256"])
+            damaged = not missing and component.store.verify(artifact["sha256"])
+            if (missing or damaged) and artifact.get("local") and not artifact.get("uploaded"):
+                raise NeedsUpload(f"artifact {artifact['version']} is not in the store, and only the controller has it")
             if damaged:
                 component.store.remove(artifact["sha256"])
-            if not component.store.has(artifact["sha256"]):
+            if missing or damaged:
                 phases.update(component.store.add(artifact))
         started = time.monotonic()
         files = {item["dest"]: item.get("content") or "" for item in request.get("files") or []}
