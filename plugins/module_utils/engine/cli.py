@@ -18,7 +18,7 @@ from typing import Any, Sequence
 from . import change, status
 from .change import Component, Order
 from .errors import EngineError
-from .ledger import CONFIRMED
+from .ledger import CONFIRMED, LedgerError, sound_part
 from .release import Layout
 from .systemd import Host
 
@@ -96,11 +96,25 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _history(args: argparse.Namespace) -> int:
-    entries = _component(args.component).ledger().entries
+    component = _component(args.component)
+    damage = None
+    try:
+        entries = component.ledger().entries
+    except LedgerError as exc:
+        # Its message sends people here: what still proves itself is shown, then the damage.
+        path = component.layout.ledger
+        entries, damage = sound_part(path.read_bytes() if path.exists() else b"")[0], exc
     if args.json:
         for entry in entries:
             say(json.dumps(entry, sort_keys=True))
-        return EXIT_OK
+    else:
+        _show_history(entries)
+    if damage:
+        raise damage
+    return EXIT_OK
+
+
+def _show_history(entries: list[dict[str, Any]]) -> None:
     rows = [
         {
             "seq": str(entry["seq"]),
@@ -110,14 +124,11 @@ def _history(args: argparse.Namespace) -> int:
             "change": entry.get("change", {}).get("id", "-"),
             "actor": entry.get("change", {}).get("actor", "-"),
             "signer": entry.get("signer", {}).get("principal", "-"),
-            "reason": (entry.get("reason") or entry.get("change", {}).get("reason") or "").splitlines()[0:1],
+            "reason": (entry.get("reason") or entry.get("change", {}).get("reason") or "").split("\n")[0],
         }
         for entry in entries
     ]
-    for item in rows:
-        item["reason"] = "".join(item["reason"])
     say(status.table(rows, ("seq", "time", "state", "release", "change", "actor", "signer", "reason")))
-    return EXIT_OK
 
 
 def _rollback(args: argparse.Namespace) -> int:
@@ -147,7 +158,13 @@ def _verify(args: argparse.Namespace) -> int:
     wrong = 0
     for name in _named(args):
         component = _component(name)
-        count = len(component.ledger().entries)
+        try:
+            count = len(component.ledger().entries)
+        except LedgerError as exc:
+            # One damaged ledger must not hide what else is wrong.
+            wrong += 1
+            say(f"plano: {exc}", error=True)
+            continue
         faults = [
             f"{release}: {fault}"
             for release in component.releases.names()
@@ -169,7 +186,8 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _recover(args: argparse.Namespace) -> int:
     worst = EXIT_OK
-    for name in [args.component] if args.component else status.components(Layout("all")):
+    # A ledger that is to be rebuilt may be gone without a trace.
+    for name in [args.component] if args.rebuild and args.component else _named(args):
         component = Component(Layout(name))
         try:
             if args.rebuild:

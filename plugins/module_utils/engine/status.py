@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from .change import Component
-from .ledger import LedgerError
+from .errors import EngineError
 from .release import Layout
 from .systemd import Host
 
@@ -17,11 +17,12 @@ COLUMNS = ("component", "host", "version", "since", "state", "standby", "drift")
 
 def components(layout: Layout) -> list[str]:
     """Return the names of all components that have a ledger on this host."""
-    return sorted(path.parent.name for path in layout.var.glob("*/ledger.*l*")) if layout.var.is_dir() else []
+    # A ledger that was removed is still known by its head.
+    return sorted({path.parent.name for path in layout.var.glob("*/ledger.*")})
 
 
 def report(name: str, host: Host, opt: Layout) -> dict[str, Any]:
-    """Describe one component. A damaged ledger or a silent process is part of the answer, not an error."""
+    """Describe one component. A damaged ledger or release, or a silent process, is part of the answer, not an error."""
     component = Component(Layout(name, opt.opt, opt.var, opt.run), host)
     found: dict[str, Any] = {
         "component": name,
@@ -32,35 +33,37 @@ def report(name: str, host: Host, opt: Layout) -> dict[str, Any]:
         "drift": [],
     }
     try:
-        ledger = component.ledger()
-        past = ledger.history
-    except LedgerError as exc:
+        return {**found, **_look(component)}
+    except (EngineError, OSError) as exc:
         return {**found, "state": "damaged", "drift": [str(exc)]}
+
+
+def _look(component: Component) -> dict[str, Any]:
+    ledger = component.ledger()
+    past = ledger.history
     current = component.described(past.current)
     if current is None:
         gone = [f"release {past.current} is gone from the disk"] if past.current else []
-        return {**found, "state": "absent" if not gone else "damaged", "drift": gone, "candidates": []}
-    acting = component.strategy(current)
+        return {"state": "absent" if not gone else "damaged", "drift": gone, "candidates": []}
     drift = component.drift(current)
     fault = component.silence(current)
     if fault:
         drift.append(fault)
     previous = component.described(past.previous)
     signers = {entry["release"]: entry["signer"] for entry in ledger.entries if entry.get("signer")}
-    found.update(
-        release=current["id"],
-        version=current["version"],
-        signer=signers.get(current["id"]),
-        since=past.since,
-        state="switched" if past.pending else "unhealthy" if fault else "confirmed",
-        standby=_standby(component, past.versions, current["id"]),
-        previous=previous["version"] if previous else None,
-        slot=acting.slot_of(current),
-        drift=drift,
-        candidates=[name for name in past.stack[:-1] if component.releases.has(name)],
-        rejected=sorted(past.rejected),
-    )
-    return found
+    return {
+        "release": current["id"],
+        "version": current["version"],
+        "signer": signers.get(current["id"]),
+        "since": past.since,
+        "state": "switched" if past.pending else "unhealthy" if fault else "confirmed",
+        "standby": _standby(component, past.versions, current["id"]),
+        "previous": previous["version"] if previous else None,
+        "slot": component.strategy(current).slot_of(current),
+        "drift": drift,
+        "candidates": [name for name in past.stack[:-1] if component.releases.has(name)],
+        "rejected": sorted(past.rejected),
+    }
 
 
 def _standby(component: Component, versions: dict[str, str], current: str) -> str | None:

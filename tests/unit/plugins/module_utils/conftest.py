@@ -20,7 +20,15 @@ from typing import Any, Callable, Iterator, Sequence
 
 import pytest
 
-from ansible_collections.plano.delivery.plugins.module_utils.engine import activate, bundle, change, health, lock, proxy
+from ansible_collections.plano.delivery.plugins.module_utils.engine import (
+    activate,
+    bundle,
+    change,
+    cli,
+    health,
+    lock,
+    proxy,
+)
 from ansible_collections.plano.delivery.plugins.module_utils.engine.change import Component, Order
 from ansible_collections.plano.delivery.plugins.module_utils.engine.release import SLOTS, Layout
 from ansible_collections.plano.delivery.plugins.module_utils.engine.systemd import WANTS, Done, Host
@@ -47,7 +55,8 @@ class FakeHost(Host):
         self.answers: dict[str, Callable[[], Done]] = {}
         self.units: dict[str, FakeUnit] = {}
         # What systemd-run starts at once, as a process of its own, rather than at a later time.
-        self.spawn: Callable[[Sequence[str]], None] = lambda _argv: None
+        self.spawn: Callable[[str, Sequence[str]], None] = lambda _unit, _argv: None
+        self.spawned: list[threading.Thread] = []
 
     def run(self, argv: Sequence[str], timeout: float = 0, env: object = None, stdin: bytes = b"") -> Done:
         self.calls.append(list(argv))
@@ -89,7 +98,12 @@ class FakeHost(Host):
         if any(word.startswith("--on-active=") for word in argv):
             self.units[f"{name}.timer"] = FakeUnit("active")
         elif "carry-out" in argv:
-            self.spawn([word for word in argv[1:] if not word.startswith("--")])
+            self.spawn(name, [word for word in argv[1:] if not word.startswith("--")])
+
+    def join(self) -> None:
+        """Wait for what was spawned."""
+        for thread in self.spawned:
+            thread.join()
 
     def refuses(self, start: str, words: str) -> None:
         self.answers[start] = lambda: Done([start], 1, "", words)
@@ -348,11 +362,11 @@ class Site:
             "current": os.path.basename(os.readlink(self.layout.current)),
             "map file": self.holds(recorded),
             "HAProxy": self.holds(self.haproxy.live["active"]),
-            "enabled": " and ".join(self.holds(re.sub(r"app@|\.service", "", unit)) for unit in self.host.enabled()),
+            "enabled": " and ".join(self.holds(slot) for slot in SLOTS if f"app@{slot}.service" in self.host.enabled()),
             "users": self.answering("front"),
         }
         assert set(said.values()) == {past.current}, said
-        assert past.pending is None
+        assert (past.pending, past.slot) == (None, recorded)
         return past.versions[str(past.current)]
 
     def states(self) -> list[str]:
@@ -375,3 +389,21 @@ def this_host(tmp_path: Path, host: FakeHost, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(bundle.install, "__defaults__", (places[0], host.unit_dir))
     monkeypatch.setattr(Host, "run", lambda _host, *args, **options: host.run(*args, **options))
     return host
+
+
+@pytest.fixture
+def spawning(this_host: FakeHost) -> Iterator[FakeHost]:
+    """Let the engine that systemd-run starts run beside its caller, as a thread that is its unit."""
+
+    def spawn(unit: str, argv: Sequence[str]) -> None:
+        def run() -> None:
+            cli.main(argv[1:])
+            this_host.units[unit].state = "inactive"
+
+        this_host.units[unit] = FakeUnit("active")
+        this_host.spawned.append(threading.Thread(target=run))
+        this_host.spawned[-1].start()
+
+    this_host.spawn = spawn
+    yield this_host
+    this_host.join()

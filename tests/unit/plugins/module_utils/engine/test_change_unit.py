@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ansible_collections.plano.delivery.plugins.module_utils.engine import change, cli, lock
+from ansible_collections.plano.delivery.plugins.module_utils.engine import change, lock
 from ansible_collections.plano.delivery.plugins.module_utils.engine.change import Component, Order
 from ansible_collections.plano.delivery.plugins.module_utils.engine.release import Layout
 from ansible_collections.plano.delivery.plugins.module_utils.engine.systemd import Done
@@ -32,29 +32,15 @@ def staged(component, version, **changed):
     return release["id"]
 
 
-def spawned(host):
-    """Let what systemd-run starts run as a thread beside the caller, as its process would."""
-    threads = []
-
-    def spawn(argv):
-        threads.append(threading.Thread(target=cli.main, args=(argv[1:],)))
-        threads[-1].start()
-
-    host.spawn = spawn
-    return threads
-
-
 # -- launch and follow -------------------------------------------------------------------------------
 
 
-def test_a_change_that_was_launched_is_followed_to_its_outcome(component, host):
+def test_a_change_that_was_launched_is_followed_to_its_outcome(component, spawning):
     order = Order.new(staged(component, "1"), {"id": "c-1"})
-    (thread,) = [spawned(host)]
     change.launch(component, order)
     outcome = change.follow(component, order.attempt)
-    thread[0].join()
     assert (outcome["status"], outcome["release"]) == ("confirmed", order.release)
-    assert [path.suffix for path in (component.layout.run / "app").iterdir()] == [".json"]
+    assert component.ledger().history.current == order.release
 
 
 def test_a_change_runs_in_a_unit_of_its_own_that_reverts_when_the_engine_is_killed(component, host):
@@ -76,14 +62,12 @@ def test_a_unit_that_cannot_be_started_is_told(component, host):
         change.launch(component, Order.new("r1", {"id": "c-1"}))
 
 
-def test_a_change_that_waits_for_its_controller_is_confirmed_when_it_comes_back(component, host):
+def test_a_change_that_waits_for_its_controller_is_confirmed_when_it_comes_back(component, spawning):
     order = Order.new(staged(component, "1", confirm_within=60), {"id": "c-1"})
-    threads = spawned(host)
     change.launch(component, order)
     assert change.follow(component, order.attempt)["status"] == "waiting"
     component.layout.confirm(order.attempt).touch()
     assert change.follow(component, order.attempt, confirmed=True)["status"] == "confirmed"
-    threads[0].join()
     assert component.ledger().history.current == order.release
 
 
@@ -161,7 +145,7 @@ def test_a_change_waits_for_what_is_soon_over(component, of):
 def test_a_change_does_not_wait_for_ever(component, monkeypatch):
     monkeypatch.setattr(change, "LOCK_SECONDS", 0.1)
     release = staged(component, "1")
-    other = beside(component, {"change": "other", "release": release}, seconds=1)
+    other = beside(component, {"change": "other", "release": release}, seconds=0.6)
     outcome = change.carry_out(component, Order.new(release, {"id": "c-1"}))
     other.join()
     assert outcome["status"] == "refused"
@@ -177,7 +161,7 @@ def test_who_waited_for_the_very_same_release_shares_its_outcome(component, monk
     def queue(*_):
         if state == "confirmed":
             component.strategy(component.described(release)).point(component.described(release))
-        component.ledger().append("staged", "another")
+        component.ledger().append("failed", "another", reason="it is another one's")
         component.ledger().append(state, release, reason="it does not answer", version="1")
 
     # Between the asking and the getting of the lock, the other one ends.
@@ -190,3 +174,14 @@ def test_who_waited_for_the_very_same_release_shares_its_outcome(component, monk
 def test_a_host_that_never_released_has_nothing_to_recover(component):
     assert change.recover(component) is None
     assert not component.layout.lock.exists()
+
+
+def test_a_disk_that_refuses_a_step_is_an_outcome_with_where_to_look(component):
+    component.layout.ledger.parent.parent.mkdir()
+    component.layout.ledger.parent.write_text("in the way")
+    order = Order.new("r1", {"id": "c-1"})
+    outcome = change.carry_out(component, order)
+    assert outcome["status"] == "failed"
+    assert "the system refused a step of the change: " in outcome["message"]
+    assert outcome["message"].endswith(f"see journalctl -u plano-app-change-{order.attempt}.service")
+    assert change.follow(component, order.attempt) == outcome
