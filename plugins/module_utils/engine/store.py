@@ -25,6 +25,9 @@ SPACE_RESERVE = 64 << 20
 # A wheel unpacks to about three times its size (measured on the sample backend), compiled caches included.
 VENV_FACTOR = 4
 
+# Where Debian's python3-venv keeps the pip that it puts into new environments.
+PIP_WHEELS = Path("/usr/share/python-wheels")
+
 # Built once, with the handlers of the standard library: file, http and https, and a proxy where the host names one.
 _opener = urllib.request.build_opener()
 
@@ -209,7 +212,7 @@ class Store:
         It is made in staging, so the interpreter lines of its scripts are pointed at *final* afterwards;
         the interpreter itself finds its environment relative to where it stands.
         """
-        wheels = sorted(Path("/usr/share/python-wheels").glob("pip-*.whl"))
+        wheels = sorted(PIP_WHEELS.glob("pip-*.whl"))
         if not wheels:
             raise EngineError(
                 "cannot build the virtual environment: Debian's python3-venv is not installed on this host"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import random
 from contextlib import contextmanager
 
 import pytest
@@ -52,6 +53,20 @@ def test_the_next_release_goes_into_the_other_slot_and_the_old_one_stays_warm(si
     assert site.haproxy.live["active"] != before
     assert site.served() == "2"
     assert warm(site, before).startswith("1-")
+    assert site.host.is_planned("plano-app-retire")
+
+
+def test_nobody_retires_the_slot_in_which_a_release_is_being_started(site):
+    site.deploy("1")
+    site.deploy("2")
+    planned = []
+    start = site.host.answers["systemctl start app@green"]
+    site.host.answers["systemctl start app@green"] = lambda: (
+        planned.append(site.host.is_planned("plano-app-retire")),
+        start(),
+    )[1]
+    site.deploy("3")
+    assert planned == [False]
     assert site.host.is_planned("plano-app-retire")
 
 
@@ -316,6 +331,15 @@ def test_the_next_deploy_after_a_kill_finishes_it_and_goes_on(site, monkeypatch,
     assert site.served() == "3"
 
 
+def test_a_failed_release_after_a_kill_leaves_only_what_serves_to_start_at_boot(site, monkeypatch):
+    site.deploy("1")
+    with killed(monkeypatch, "settle"):
+        site.deploy("2")
+    site.broken["3"] = "front"
+    assert site.deploy("3")["status"] == "reverted"
+    assert site.served() == "2"
+
+
 @pytest.mark.parametrize("step", ["soak", "switch", "verify"])
 def test_a_kill_in_the_first_deploy_leaves_nothing(site, monkeypatch, step):
     with killed(monkeypatch, step):
@@ -365,6 +389,63 @@ def test_a_rollback_killed_before_its_switch_leaves_its_target_as_a_standby(site
     assert site.served() == "2"
     assert warm(site, "green").startswith("1-")
     assert site.host.is_planned("plano-app-retire")
+
+
+@pytest.mark.parametrize("step", ["switch", "verify"])
+def test_a_kill_while_a_release_is_started_anew_brings_it_back_in_its_own_slot(site, monkeypatch, step):
+    site.deploy("1")
+    site.host.stop("app@green.service")
+    with killed(monkeypatch, step):
+        site.deploy("1")
+    change.recover(site.component)
+    assert (site.served(), site.haproxy.live["active"], warm(site, "blue")) == ("1", "green", None)
+
+
+@pytest.mark.parametrize("at_boot", [False, True])
+def test_a_switch_into_a_slot_that_nobody_knows_keeps_what_runs(site, at_boot):
+    site.deploy("1")
+    site.component.ledger().append("switched", site.stage("2"), version="2")
+    pids = {name: unit.pid for name, unit in site.host.units.items()}
+    change.recover(site.component, at_boot)
+    assert site.served() == "1"
+    assert {name: unit.pid for name, unit in site.host.units.items() if unit.pid} == {
+        k: v for k, v in pids.items() if v
+    }
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_happens_in_whatever_order_one_release_serves(site, monkeypatch, seed):
+    """Releases, failures, kills and restarts at random: all sources name the release that the model names."""
+    pick = random.Random(seed)
+    site.deploy("0")
+    confirmed = ["0"]
+    for version in map(str, range(1, 11)):
+        what = pick.choice(["release", "release", "rollback", "fail", "kill", "kill", "restart", "retire"])
+        if what == "release":
+            site.deploy(version)
+            confirmed.append(version)
+        elif what == "rollback" and len(confirmed) > 1:
+            site.rollback()
+            confirmed.pop()
+        elif what == "fail":
+            site.broken[version] = pick.choice(["start", "silent", "crash", "front"])
+            site.deploy(version)
+        elif what == "kill":
+            step, serves = pick.choice(INTERRUPTIONS)
+            with killed(monkeypatch, step):
+                site.deploy(version)
+            if serves == "2":
+                confirmed.append(version)
+            if pick.random() < 0.5:
+                change.recover(site.component)
+            else:
+                site.restarts(lambda: change.recover(site.component, at_boot=True))
+        elif what == "restart":
+            site.restarts(lambda: change.recover(site.component, at_boot=True))
+        elif what == "retire":
+            change.retire(site.component)
+        assert (version, what, site.served()) == (version, what, confirmed[-1])
+        assert drift(site) == ""
 
 
 # -- holding, and retiring the standby ---------------------------------------------------------------

@@ -18,7 +18,7 @@ from ansible_collections.plano.delivery.plugins.module_utils.engine.systemd impo
 
 
 @pytest.fixture
-def component(tmp_path, host):
+def component(tmp_path, host, hurried):
     found = Component(Layout("app", tmp_path / "opt", tmp_path / "var", tmp_path / "run"), host)
     host.begin("app.service")
     # The running process answers with the release that current names.

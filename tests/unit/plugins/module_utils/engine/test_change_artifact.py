@@ -196,6 +196,8 @@ def test_a_migration_without_a_manifest_runs_each_time_and_records_no_schema(com
         change.carry_out(component, Order.new(release["id"], {"id": content}))
     assert len(migrations(host)) == 2
     assert component.ledger().history.schema is None
+    assert rollback(component)["status"] == "confirmed"
+    assert len(migrations(host)) == 2
 
 
 def test_a_rollback_migrates_nothing(deploy, component, host):

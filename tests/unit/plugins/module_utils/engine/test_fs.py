@@ -3,7 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import ctypes
 import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -93,3 +96,66 @@ def test_what_is_gone_already_is_no_fault(tmp_path):
     fs.remove_tree(tmp_path / "gone")
     fs.remove_tree(tmp_path / "nowhere" / "gone")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_that_cannot_be_made_leaves_the_old_one_and_no_litter(tmp_path, monkeypatch):
+    fs.symlink_atomic("one", tmp_path / "current")
+
+    def refuse(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        fs.symlink_atomic("two", tmp_path / "current")
+    assert [(item.name, os.readlink(item)) for item in tmp_path.iterdir()] == [("current", "one")]
+
+
+def test_folders_are_made_with_their_parents_by_whoever_comes_first(tmp_path, monkeypatch):
+    fs.make_dir(tmp_path / "a" / "b", 0o700)
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+    real = Path.mkdir
+
+    def late(path: Path, _mode: int) -> None:
+        real(path, mode=0o750)
+        raise FileExistsError(path)
+
+    monkeypatch.setattr(Path, "mkdir", late)
+    fs.make_dir(tmp_path / "c", 0o700)
+    assert (tmp_path / "c").stat().st_mode & 0o777 == 0o750
+
+
+def test_a_file_system_that_cannot_be_flushed_is_told(tmp_path, monkeypatch):
+    fs.sync_file_system(tmp_path)
+
+    class Broken:
+        @staticmethod
+        def syncfs(_fd: int) -> int:
+            ctypes.set_errno(5)
+            return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_args, **_options: Broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        fs.sync_file_system(tmp_path)
+
+
+def test_only_what_is_hidden_is_litter(tmp_path):
+    (tmp_path / ".staging" / "deep").mkdir(parents=True)
+    (tmp_path / ".file.tmp").write_text("")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / ".link").symlink_to("kept")
+    fs.remove_litter(tmp_path)
+    fs.remove_litter(tmp_path / "nowhere")
+    assert [item.name for item in tmp_path.iterdir()] == ["kept"]
+
+
+def test_the_space_for_a_folder_that_is_not_there_yet_is_that_of_its_parents(tmp_path):
+    assert fs.free_bytes(tmp_path / "not" / "yet") == pytest.approx(fs.free_bytes(tmp_path), rel=0.2)
+
+
+def test_only_a_full_disk_is_told_with_what_is_free(tmp_path):
+    assert re.fullmatch(
+        r"No space left on device \(\d+ bytes are free there\)",
+        fs.reason(OSError(28, "No space left on device"), tmp_path),
+    )
+    assert fs.reason(OSError(13, "Permission denied"), tmp_path) == "Permission denied"
+    assert fs.reason(OSError("odd"), tmp_path) == "odd"

@@ -36,9 +36,10 @@ def base():
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+    server.server_close()
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,10 @@ def test_a_closed_port_is_a_fault(host):
         port = free.getsockname()[1]
     assert "refuses connections" in health.fault(host, [{"type": "tcp", "port": port}])
     assert "does not answer" in health.fault(host, [{"type": "http", "url": f"http://127.0.0.1:{port}/"}])
+
+
+def test_an_open_port_is_none(host, base):
+    assert health.fault(host, [{"type": "tcp", "host": "127.0.0.1", "port": base.rpartition(":")[2]}]) is None
 
 
 def test_a_command_must_succeed_and_say_what_is_expected(host):

@@ -3,9 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import InputError
+from ansible_collections.plano.delivery.plugins.module_utils.engine import fs
+from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError, InputError
 from ansible_collections.plano.delivery.plugins.module_utils.engine.release import (
     Layout,
     Releases,
@@ -126,3 +129,90 @@ def test_tokens_stand_for_the_releases_own_paths_and_strangers_stay():
     )
     text = expand(["@ARTIFACT@/run", {"x": "@BASE@/health @OTHER@ user@host"}], words)
     assert text == [f"/opt/plano/store/sha256/{SHA}/run", {"x": "http://127.0.0.1:81/health @OTHER@ user@host"}]
+
+
+@pytest.fixture
+def releases(tmp_path):
+    return Releases(Layout("backend", tmp_path / "opt", tmp_path / "var", tmp_path / "run"))
+
+
+FILES = {"config/app.yml": "a: 1\n"}
+
+
+def test_a_release_that_is_not_there_has_no_content_and_a_fault(releases):
+    assert releases.content("1-gone") == {}
+    assert releases.verify("1-gone") == ["release 1-gone is not on this host"]
+    assert (releases.names(), releases.has("1-gone")) == ([], False)
+
+
+def test_the_content_of_a_release_is_what_is_left_of_it(releases):
+    files = [{"dest": name, "content": name} for name in ("a", "b")]
+    release = describe(request(files=files, activation={"strategy": "none"}))
+    releases.add(release, {"a": "a", "b": "b"})
+    assert releases.content(release["id"]) == {"a": "a", "b": "b"}
+    (releases.path(release["id"]) / "a").unlink()
+    assert releases.content(release["id"]) == {"b": "b"}
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_a_release_that_another_run_wrote_meanwhile_stays_if_it_is_sound(releases, monkeypatch, sound):
+    release = describe(request())
+    final = releases.path(release["id"])
+    other = Releases(releases.layout)
+
+    def meanwhile(_path):
+        monkeypatch.undo()
+        other.add(release, FILES)
+        if not sound:
+            (final / "config/app.yml").write_text("tampered")
+
+    monkeypatch.setattr(fs, "sync_file_system", meanwhile)
+    before = releases.add(release, FILES) and final.stat().st_ino
+    assert releases.verify(release["id"]) == []
+    assert releases.names() == [release["id"]]
+    assert final.stat().st_ino == before
+    assert [path.name for path in releases.layout.releases.iterdir()] == [release["id"]]
+
+
+def refuse_rename(*_):
+    raise OSError(28, "No space left on device")
+
+
+def test_a_release_that_the_disk_refuses_leaves_nothing(releases, monkeypatch):
+    monkeypatch.setattr(os, "rename", refuse_rename)
+    with pytest.raises(
+        EngineError,
+        match=r"cannot write release 1\.0\.0-.*No space left on device .*bytes are free there.* run the same",
+    ):
+        releases.add(describe(request()), FILES)
+    assert list(releases.layout.releases.iterdir()) == []
+
+
+def test_secrets_that_the_disk_refuses_leave_nothing_and_are_not_told(releases, monkeypatch):
+    monkeypatch.setattr(os, "rename", refuse_rename)
+    with pytest.raises(EngineError, match=r"cannot keep the secrets of 1\.0\.0-.*No space left on device") as caught:
+        releases.add_secrets(describe(request(secrets={"password": "hunter2"})), {"password": "hunter2"})
+    assert "hunter2" not in str(caught.value)
+    assert list(releases.layout.secrets.iterdir()) == []
+
+
+def test_secrets_that_another_run_wrote_meanwhile_are_the_same(releases, monkeypatch):
+    release = describe(request(secrets={"password": "hunter2"}))
+    real = os.rename
+
+    def meanwhile(source, target):
+        real(source, target)
+        raise OSError(39, "Directory not empty")
+
+    monkeypatch.setattr(os, "rename", meanwhile)
+    releases.add_secrets(release, {"password": "hunter2"})
+    assert [path.name for path in releases.layout.secrets.iterdir()] == [release["secrets"]]
+
+
+def test_a_release_without_secrets_keeps_none(releases):
+    releases.add_secrets(describe(request()), {})
+    assert not releases.layout.secrets.exists()
+
+
+def test_what_is_no_text_is_not_expanded():
+    assert expand({"seconds": 5, "on": True}, {"ID": "x"}) == {"seconds": 5, "on": True}

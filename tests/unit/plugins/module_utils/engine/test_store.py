@@ -107,3 +107,47 @@ def test_byte_code_that_cannot_be_made_is_not_called_made(store, artifact, host)
     host.refuses("nice", "killed")
     store.compile_python(artifact["sha256"])
     assert sorted(path.name for path in venv.iterdir()) == ["lib"]
+
+
+def test_a_single_file_is_kept_as_it_is_under_its_own_name(store, tmp_path):
+    path = tmp_path / "exporter"
+    path.write_bytes(b"\x7fELF")
+    sha256 = hashlib.sha256(b"\x7fELF").hexdigest()
+    store.add({"version": "1", "sha256": sha256, "sources": [path.as_uri()], "format": "file"})
+    assert [item.name for item in (store.path(sha256) / "files").iterdir()] == ["exporter"]
+    assert (store.verify(sha256), store.manifest(sha256)) == ([], {})
+
+
+def test_an_artifact_that_is_not_there_has_a_fault_and_no_manifest(store):
+    assert store.verify("0" * 64) == [f"artifact {'0' * 64} is not in the store"]
+    assert store.manifest("0" * 64) == {}
+    assert store.digests() == []
+
+
+def test_a_manifest_that_is_no_object_is_none(store, artifact):
+    store.add(artifact)
+    (store.path(artifact["sha256"]) / "files/plano.json").write_text("[]")
+    assert store.manifest(artifact["sha256"]) == {}
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_a_folder_in_the_way_is_an_artifact_or_told(store, artifact, monkeypatch, other):
+    """Another run stores the same artifact in the very moment before the rename."""
+    final = store.path(artifact["sha256"])
+
+    def meanwhile(_path):
+        (final / "files").mkdir(parents=True)
+        if other:
+            (final / "entry.json").write_text("{}")
+
+    monkeypatch.setattr(fs, "sync_file_system", meanwhile)
+    monkeypatch.setattr(fs, "remove_tree", lambda _path: None)
+    if other:
+        store.add(artifact)
+    else:
+        with pytest.raises(
+            EngineError, match=r"cannot store artifact 1\.0\.0 under .*not empty.* run the same command"
+        ):
+            store.add(artifact)
+    assert litter(store) == []
+    assert store.has(artifact["sha256"]) is other
