@@ -136,7 +136,7 @@ check-sanity: setup
 
 .PHONY: check-unit
 check-unit: setup
-	@tools/stage "unit tests" pytest --junitxml=.cache/junit/unit.xml tests/unit
+	@tools/stage "unit tests" bash -c "coverage run -m pytest --junitxml=.cache/junit/unit.xml tests/unit && coverage report"
 
 .PHONY: check-collection
 check-collection: setup
