@@ -149,8 +149,11 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> HurriedClock:
     return clock
 
 
+WORKER = 20
+
+
 class FakeHaproxy:
-    """The runtime socket of an HAProxy that reads its map file only when it starts, as HAProxy does."""
+    """The master's socket of an HAProxy with one worker, which reads its map file only when it starts, as HAProxy does."""
 
     def __init__(self, folder: Path) -> None:
         self.socket_path = folder / "haproxy.sock"
@@ -188,7 +191,7 @@ class FakeHaproxy:
             except OSError:
                 return
             with link:
-                command = link.makefile().readline().strip()
+                command = link.makefile().readline().strip().removeprefix(f"@!{WORKER} ")
                 if command.startswith(self.crash_before):
                     self.crash()
                     return
@@ -208,6 +211,8 @@ class FakeHaproxy:
             if not command.startswith(self.ignores):
                 self.live[words[3]] = words[4]
             return "\n"
+        if words == ["show", "proc"]:
+            return f"#<PID> <type> <reloads>\n1 master 0\n{WORKER} worker 0\n"
         if words == ["show", "stat"]:
             rows = ["# pxname,svname,qcur,qmax,scur,smax", "app_front,FRONTEND,,,9,9"]
             for slot, figures in self.sessions.items():

@@ -205,7 +205,7 @@ def test_a_proxy_that_does_not_answer_is_found_before_anything_starts(site):
     site.haproxy.crash()
     outcome = site.deploy("2")
     assert outcome["status"] == "failed"
-    assert "HAProxy does not answer" in outcome["message"]
+    assert "HAProxy's master does not answer" in outcome["message"]
     assert site.host.ran("systemctl start app@blue") == 0
     site.haproxy.start()
     assert site.served() == "1"
@@ -217,7 +217,7 @@ def test_a_proxy_that_dies_at_the_switch_serves_the_old_release_when_it_starts_a
     setattr(site.haproxy, when, "set map")
     outcome = site.deploy("2")
     assert outcome["status"] == "reverted"
-    assert "THE REVERT ITSELF FAILED: HAProxy does not answer" in outcome["message"]
+    assert "THE REVERT ITSELF FAILED: HAProxy's master does not answer" in outcome["message"]
     assert site.component.ledger().entries[-1]["clean"] is False
     site.haproxy.start()
     assert site.served() == "1"
@@ -556,7 +556,7 @@ def test_each_drift_of_a_slot_is_told(site):
 def test_a_silent_haproxy_is_drift(site):
     site.deploy("1")
     site.haproxy.crash()
-    assert drift(site).startswith("HAProxy does not answer")
+    assert drift(site).startswith("HAProxy's master does not answer")
 
 
 def test_a_release_that_lost_its_unit_file_is_mended_by_its_own_deploy(site):

@@ -269,7 +269,7 @@ def test_a_standby_that_cannot_be_retired_is_told(plano, site):
     site.haproxy.crash()
     code, _said, complaint = plano("retire", "app")
     assert code == 1
-    assert complaint.startswith("plano: HAProxy does not answer on")
+    assert complaint.startswith("plano: HAProxy's master does not answer on")
 
 
 def order(site, tmp_path, release):
