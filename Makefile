@@ -136,7 +136,7 @@ check-sanity: setup
 
 .PHONY: check-unit
 check-unit: setup
-	@tools/stage "unit tests" bash -c "coverage run -m pytest --junitxml=.cache/junit/unit.xml tests/unit && coverage report"
+	@tools/stage "unit tests" tools/check_unit
 
 .PHONY: check-collection
 check-collection: setup

@@ -397,8 +397,9 @@ def this_host(tmp_path: Path, host: FakeHost, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def spawning(this_host: FakeHost) -> Iterator[FakeHost]:
+def spawning(this_host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
     """Let the engine that systemd-run starts run beside its caller, as a thread that is its unit."""
+    real = change.follow
 
     def spawn(unit: str, argv: Sequence[str]) -> None:
         def run() -> None:
@@ -409,6 +410,13 @@ def spawning(this_host: FakeHost) -> Iterator[FakeHost]:
         this_host.spawned.append(threading.Thread(target=run))
         this_host.spawned[-1].start()
 
+    def follow(*args: Any, **options: Any) -> dict[str, Any]:
+        outcome = real(*args, **options)
+        if outcome["status"] != change.WAITING:
+            this_host.join()  # what the unit still says must not get among the words of what comes next
+        return outcome
+
     this_host.spawn = spawn
+    monkeypatch.setattr(change, "follow", follow)
     yield this_host
     this_host.join()

@@ -21,7 +21,6 @@ def plano(spawning, capsys):
     def run(*argv):
         capsys.readouterr()
         code = cli.main(argv)
-        spawning.join()
         said = capsys.readouterr()
         return code, said.out.strip(), said.err.strip()
 
