@@ -167,3 +167,10 @@ def test_a_drain_without_another_slot_to_go_to_leaves_the_map_alone(proxy, maste
     assert proxy.drain("blue", 1.0) is True
     assert master.slots == {"20": "blue"}
     assert not [command for command in master.commands if "set map" in command]
+
+
+def test_a_map_file_without_the_entry_names_no_slot(proxy):
+    proxy.map_path.write_text("# a comment of five words\nother blue\n")
+    assert proxy.recorded() is None
+    proxy.map_path.unlink()
+    assert proxy.recorded() is None
