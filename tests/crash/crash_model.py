@@ -148,7 +148,7 @@ def choices(
             for outcome in option:
                 if outcome != start[index]:
                     yield (*start[:index], outcome, *start[index + 1 :])
-    for _ in range(sample):
+    for _drawn in range(sample):
         yield tuple(chance.choice(option) for option in options)
 
 
@@ -253,7 +253,7 @@ def order_faults(recording: Recording) -> list[str]:
             faults += [
                 f"{step.call}: came before the fsync of the directory of: {each.call}"
                 for each, names in final
-                if effect.home not in {inode for _, _, inode in names.changes}
+                if effect.home not in {inode for _folder, _name, inode in names.changes}
             ]
             if isinstance(effect, Names):
                 unsynced = [recording.steps[other] for other in pending_after(recording, at)]
@@ -264,7 +264,7 @@ def order_faults(recording: Recording) -> list[str]:
                 ]
                 final.append((step, effect))
         apply(nodes, effect)
-    return faults + [f"the end came before the fsync of the directory of: {each.call}" for each, _ in final]
+    return faults + [f"the end came before the fsync of the directory of: {each.call}" for each, _names in final]
 
 
 def _inodes(nodes: Nodes, inode: int) -> set[int]:
@@ -279,7 +279,7 @@ def _final(recording: Recording, nodes: Nodes, effect: Effect) -> bool:
     if recording.volumes[effect.home] == VOLATILE:
         return False
     if isinstance(effect, Names):
-        paths = [(path_of(nodes, folder), name) for folder, name, _ in effect.changes]
+        paths = [(path_of(nodes, folder), name) for folder, name, _inode in effect.changes]
         names = [f"{folder}/{name}" for folder, name in paths if folder is not None]
     else:
         names = [path_of(nodes, effect.home) or ""]

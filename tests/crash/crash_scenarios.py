@@ -271,7 +271,7 @@ def primitive(
     return Scenario(name, at(before), at(operate), at(faults), at(done))
 
 
-def nothing(_: object) -> None:
+def nothing(_site: object) -> None:
     pass
 
 
@@ -395,8 +395,8 @@ def _release_but_damage(site: Site) -> list[str]:
     return [fault for fault in release_faults(site) if not fault.endswith("config/app.conf was changed")]
 
 
-def _first(site: Site, activation: Mapping[str, Any] = FILES_ONLY) -> dict[str, Any]:
-    found: dict[str, Any] = describe(site.request("1", activation))
+def _first(site: Site, activation: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    found: dict[str, Any] = describe(site.request("1", FILES_ONLY if activation is None else activation))
     return found
 
 
@@ -713,7 +713,7 @@ def rebuilding(name: str, spoil: Callable[[Site], object]) -> Scenario:
 
 
 def pruning() -> Scenario:
-    def prune(site: Site, _: object) -> None:
+    def prune(site: Site, _wanted: object) -> None:
         change.prune(site.component, site.component.ledger(), 1, {"id": "prune"})
 
     whole = changing("prune", lambda site: FILES_ONLY, ["1", "2", "3"], prune, "3", "3")

@@ -31,7 +31,7 @@ def recording(*steps: Step, volume: str = "var") -> Recording:
 def contents(found: Recording, done: int) -> set[bytes | None]:
     """Return what may stand under the name f after a power failure behind so many steps."""
     states = [crash for crash in crash_model.crashes(found, 4096, 0) if crash.power and crash.done <= done]
-    files = [{path: data for path, _, _, data in crash_model.tree(crash.nodes)} for crash in states]
+    files = [{path: data for path, _kind, _mode, data in crash_model.tree(crash.nodes)} for crash in states]
     return {each.get("/var/f") for each in files}
 
 

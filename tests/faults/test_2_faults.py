@@ -279,7 +279,7 @@ def test_d07_bomb(host, scratch):
     bomb.size = 10 << 30
     with gzip.open(path, "wb", 9) as out:
         out.write(bomb.tobuf())
-        for _ in range(64):
+        for _mebibyte in range(64):
             out.write(bytes(1 << 20))
     began = time.monotonic()
     found = host.send(with_archive(host.request(NEW), path))

@@ -36,8 +36,8 @@ def request(version, strategy, activation, **changed):
     } | changed
 
 
-def deploy(component, version, strategy, activation=UNIT, **changed):
-    wanted = request(version, strategy, activation, **changed)
+def deploy(component, version, strategy, activation=None, **changed):
+    wanted = request(version, strategy, UNIT if activation is None else activation, **changed)
     release = change.describe(wanted)
     change.stage(component, wanted, release)
     return change.carry_out(component, Order.new(release["id"], {"id": f"c-{version}"}))

@@ -213,7 +213,7 @@ def test_it_can_be_read_while_another_process_appends(tmp_path):
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        lengths = [len(Ledger(ledger.path).entries) for _ in range(150)]
+        lengths = [len(Ledger(ledger.path).entries) for _reading in range(150)]
     finally:
         stop.set()
         writer.join()
