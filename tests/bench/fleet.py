@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -33,8 +34,15 @@ DATABASE, FIRST_ADDRESS = "bench-db", 101
 SNAPSHOT = "localhost/plano-fleet-bench:latest"
 OLD, NEW = "1.0.0", "1.1.0"
 COMMAND_SECONDS = 1500
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+# What systemd and its services take of it on each host.
+INOTIFY_PER_HOST = 7
 # Two processes on each host hold at least two connections each.
 DATABASE_SETTINGS = {"shared_buffers": "128MB", "effective_cache_size": "256MB", "max_connections": 600}
+
+
+class BenchError(Exception):
+    """The measurement cannot go on."""
 
 
 class Cost(NamedTuple):
@@ -46,6 +54,24 @@ class Cost(NamedTuple):
 
 def say(text: str) -> None:
     print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
+
+
+def inotify_fault(hosts: int) -> str:
+    """Say why so many hosts cannot start here: all containers share one allowance, and units fail without a word beyond it."""
+    allowed = int(INOTIFY.read_text(encoding="ascii"))
+    used = 0
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            used += link.readlink() == Path("anon_inode:inotify")
+        except OSError:  # that process, or the right to look at it, is gone
+            continue
+    needed = used + INOTIFY_PER_HOST * hosts
+    if needed <= allowed:
+        return ""
+    return (
+        f"{hosts} hosts need {needed} inotify instances with the {used} in use, and this kernel allows {allowed}. "
+        f"Raise that for the measurement (sysctl fs.inotify.max_user_instances={2 * needed}), or measure fewer with --hosts"
+    )
 
 
 def name(number: int) -> str:
@@ -109,7 +135,7 @@ def run(argv: list[str], check: bool = True) -> Cost:
         check=False,
     )
     if check and done.returncode != 0:
-        raise SystemExit(f"'{' '.join(argv)}' failed:\n" + "\n".join((done.stdout + done.stderr).splitlines()[-60:]))
+        raise BenchError(f"'{' '.join(argv)}' failed:\n" + "\n".join((done.stdout + done.stderr).splitlines()[-60:]))
     wall, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     return Cost(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
@@ -127,12 +153,14 @@ def expect(version: str, count: int) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = set(pool.map(serving, range(count)))
     if found != {version}:
-        raise SystemExit(f"expected {version} on all {count} hosts, found {', '.join(sorted(found))}")
+        raise BenchError(f"expected {version} on all {count} hosts, found {', '.join(sorted(found))}")
 
 
 def remove(count: int) -> None:
-    run([PODMAN, "rm", "--force", "--ignore", "--time", "2", DATABASE, *map(name, range(count))])
-    run([PODMAN, "rmi", "--force", "--ignore", SNAPSHOT])
+    for _ in range(3):
+        # On a busy machine podman loses sight of a host it is just killing, and finds it gone when asked again.
+        run([PODMAN, "rm", "--force", "--ignore", "--time", "2", DATABASE, *map(name, range(count))], check=False)
+    run([PODMAN, "rmi", "--force", "--ignore", SNAPSHOT], check=False)
     # It stays while the hosts of the fleet's tests are on it.
     run([PODMAN, "network", "rm", NETWORK], check=False)
 
@@ -188,16 +216,25 @@ def main() -> int:
     options = parser.parse_args()
     counts = sorted(int(item) for item in options.hosts.split(","))
     results: dict[int, dict[str, Cost]] = {}
+    # Ended by a time limit, it removes its hosts as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     remove(counts[-1])
+    fault = inotify_fault(counts[-1] + 1)
+    if fault:
+        say(fault)
+        return 1
     try:
         prepare()
         for count in counts:
             results[count] = measure(count, options.forks)
+    except BenchError as error:
+        say(str(error))
+        return 1
     finally:
-        remove(counts[-1])
         if results:
             print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {options.forks} forks\n")
             print(table(results), flush=True)
+        remove(counts[-1])
     return 0
 
 
