@@ -179,9 +179,9 @@ def source_faults(artifact: Mapping[str, Any]) -> list[str]:
             continue
         if (artifact.get("format") or "tar") == "tar":
             try:
-                archive.inspect(path)
-            except EngineError as exc:
-                faults.append(str(exc))
+                archive.inspect(path, int(artifact.get("strip") or 0))
+            except archive.ArchiveError as exc:
+                faults.append(f"archive {path.name}: {exc}")
                 continue
         return []
     return faults

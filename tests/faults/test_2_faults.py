@@ -249,8 +249,8 @@ HOSTILE: dict[str, list[Any]] = {
         member("a/b/link", tarfile.SYMTYPE, "../../in"),
         member("h", tarfile.LNKTYPE, "a/b/link"),
     ],
-    "device": ["'null' is a device", member("null", tarfile.CHRTYPE)],
-    "FIFO": ["'pipe' is a device, FIFO", member("pipe", tarfile.FIFOTYPE)],
+    "device": ["'null' is a character device", member("null", tarfile.CHRTYPE)],
+    "FIFO": ["'pipe' is a FIFO", member("pipe", tarfile.FIFOTYPE)],
     "setuid": ["'root-shell' is setuid", member("root-shell", mode=0o4755, data=b"x")],
     "twice": ["'same' occurs twice", member("same", data=b"1"), member("same", data=b"2")],
 }

@@ -1,205 +1,490 @@
 # Copyright: (c) 2026, plano.delivery contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tar archives are checked whole before a byte is written.
+"""Tar archives are checked whole before a byte is written, and once more, by the same code, while they are.
 
-The rules do not lean on tarfile's extraction filters: a hard link to a deeper symlink passes them
-on some Pythons (CVE-2026-11940), so links are resolved here, against the archive's own members.
+They are read here and not by tarfile, which differs between Pythons in what it lets pass (a hard link to a
+deeper symlink, CVE-2026-11940; a negative size, CVE-2025-8194), follows extension headers by recursion and
+takes them into memory at any size. Understood is what a release may hold: directories, files and symlinks that
+stay inside, in the ustar, pax and GNU formats. Everything else is refused by name.
 """
 
 from __future__ import annotations
 
 import bz2
-import gzip
+import itertools
 import lzma
 import os
-import tarfile
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Iterator
+from typing import IO, Any, Callable, Iterator, NamedTuple
 
 from .errors import EngineError
 from .fs import CHUNK
 
+BLOCK = 512  # POSIX.1-2017 pax, "ustar Interchange Format", as all of the layout below
+END_OF_ARCHIVE = 2 * BLOCK
+MAX_PADDING = 1 << 20  # of zeros behind the end; tar's own default fills up to 10 KiB
 MAX_MEMBERS = 200_000
-MAX_BYTES = 8 << 30
+MAX_BYTES = 8 << 30  # of the whole stream, unpacked
+MAX_EXTENSIONS = 64 << 20  # of all pax and GNU extension headers; GNU tar writes about 90 bytes a member
 MAX_NAME = 1024
+MAX_PART = 255  # NAME_MAX, see pathname(7)
+MAX_DEPTH = 100
 MAX_LINK_HOPS = 40  # as the kernel's MAXSYMLINKS, see path_resolution(7)
-END_OF_ARCHIVE = 1024  # two zero blocks, POSIX.1-2017 pax, "ustar Interchange Format"
+XZ_MEMORY = 128 << 20  # xz -9 needs 65 MiB; a header may ask for 4 GiB
 
-_DECOMPRESSION_ERRORS = (EOFError, OSError, zlib.error, lzma.LZMAError, tarfile.TarError, ValueError)
+_GNU = b"ustar  \0"
+_FILE, _OLD_FILE, _LINK, _DIR, _SPARSE = b"0", b"\0", b"2", b"5", b"S"
+_PAX, _GLOBAL_PAX, _LONG_NAME, _LONG_LINK = b"x", b"g", b"L", b"K"
+_REFUSED = {
+    b"1": "a hard link; pack again with tar --hard-dereference",
+    b"3": "a character device, which no release may hold; pack again without it",
+    b"4": "a block device, which no release may hold; pack again without it",
+    b"6": "a FIFO, which no release may hold; pack again without it",
+    _SPARSE: "a sparse file; pack again without tar --sparse",
+}
+_OCTAL = re.compile(rb" *([0-7]*)[ \0]*")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+_FILE_MODE, _EXECUTABLE_MODE = 0o644, 0o755  # said to the kernel outright: the caller's umask may be anything
+
+_RELATIVE = "pack again from inside the directory: tar -C DIR -czf FILE ."
+_ONCE = "pack again, each path once"
+_AGAIN = "fetch or build it again"
+
+_DECOMPRESSORS: tuple[tuple[bytes, Callable[[], Any]], ...] = (
+    (b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
+    (b"BZh", bz2.BZ2Decompressor),
+    (b"\xfd7zXZ\x00", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)),
+)
 
 
 class ArchiveError(EngineError):
-    """The archive is damaged or holds something that a release must not hold."""
+    """The archive is damaged or holds something that a release must not hold; the caller says which archive."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What an accepted archive will write: *size* in bytes, *members* in number."""
+    """What an accepted archive will write: *size* in bytes, *members* in number, implied directories included."""
 
     size: int
     members: int
 
 
-def _open(path: Path) -> IO[bytes]:
-    with path.open("rb") as stream:
-        magic = stream.read(6)
-    if magic.startswith(b"\x1f\x8b"):
-        return gzip.open(path, "rb")  # type: ignore[return-value] # GzipFile is an IO[bytes] in all but name
-    if magic.startswith(b"BZh"):
-        return bz2.open(path, "rb")
-    if magic.startswith(b"\xfd7zXZ\x00"):
-        return lzma.open(path, "rb")
-    return path.open("rb")
+class _Header(NamedTuple):
+    """What the header of one member says, extension headers applied."""
+
+    name: str
+    kind: bytes
+    size: int
+    mode: int
+    target: str
+
+    def __str__(self) -> str:
+        return f"member {_shown(self.name)}"
 
 
-def _members(stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
-    """Yield every member, then insist on a complete end of archive with nothing behind it."""
-    end = 0
-    with tarfile.open(fileobj=stream, mode="r:", errorlevel=2) as tar:
-        for member in tar:
-            yield member
-            blocks = -(-member.size // tarfile.BLOCKSIZE) if member.isreg() else 0
-            end = member.offset_data + blocks * tarfile.BLOCKSIZE
-    stream.seek(end)
-    zeros = 0
+class _Entry(NamedTuple):
+    """What to create at *path* below the destination, checked."""
+
+    path: str
+    kind: bytes
+    size: int = 0
+    executable: bool = False
+    target: str = ""
+    content: Iterator[memoryview] = iter(())
+
+
+# -- bytes -------------------------------------------------------------------------------------------
+
+
+def _unpacked(raw: IO[bytes]) -> Iterator[bytes]:
+    """Yield the tar stream inside *raw*, at most CHUNK bytes at a time whatever it was packed to."""
+    data = raw.read(CHUNK)
+    decompressor = next((make() for magic, make in _DECOMPRESSORS if data.startswith(magic)), None)
+    if decompressor is None:
+        while data:
+            yield data
+            data = raw.read(CHUNK)
+        return
+    while not decompressor.eof:
+        if not data and getattr(decompressor, "needs_input", True):
+            data = raw.read(CHUNK)
+        try:
+            chunk = decompressor.decompress(data, CHUNK)
+        except (zlib.error, lzma.LZMAError, OSError, ValueError) as exc:
+            raise ArchiveError(f"it is damaged and cannot be decompressed ({exc}); {_AGAIN}") from None
+        if chunk:
+            yield chunk
+        elif not data and not decompressor.eof:
+            raise ArchiveError(f"it is truncated, its compressed data breaks off; {_AGAIN}")
+        data = getattr(decompressor, "unconsumed_tail", b"")  # zlib hands back what the others keep
+    if decompressor.unused_data or raw.read(1):
+        raise ArchiveError(
+            "it holds data behind the end of its compressed data: damaged, or several archives or streams in one"
+            " (as pbzip2 writes them); pack one archive with gzip, bzip2 or xz"
+        )
+
+
+class _Source:
+    """The tar stream, read forward only, with what is being read for when it breaks off."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._chunks = _unpacked(raw)
+        self._left = memoryview(b"")
+        self.position = 0
+        self.reading = "its first header"
+
+    def pieces(self, size: int) -> Iterator[memoryview]:
+        """Yield exactly the next *size* bytes, as they come."""
+        while size:
+            piece = self.some(size)
+            if not piece:
+                raise ArchiveError(f"it is truncated and breaks off within {self.reading}; {_AGAIN}")
+            size -= len(piece)
+            yield piece
+
+    def some(self, size: int) -> memoryview:
+        """Return up to *size* bytes, none only at the end of the stream."""
+        if not self._left:
+            self._left = memoryview(next(self._chunks, b""))
+        piece, self._left = self._left[:size], self._left[size:]
+        self.position += len(piece)
+        return piece
+
+    def read(self, size: int) -> bytes:
+        return b"".join(self.pieces(size))
+
+    def skip_to(self, position: int) -> None:
+        for _piece in self.pieces(position - self.position):
+            pass
+
+
+def _finish(source: _Source) -> None:
+    """Insist on a complete end of archive, of which a first block was read, and nothing behind it."""
+    zeros = BLOCK
     while True:
-        chunk = stream.read(CHUNK)
-        if not chunk:
+        piece = source.some(CHUNK)
+        if not piece:
             break
-        if chunk.count(0) != len(chunk):
-            raise ArchiveError("holds data behind its last readable member: damaged, or two archives in one")
-        zeros += len(chunk)
+        zeros += len(piece)
+        if bytes(piece).count(0) != len(piece):
+            raise ArchiveError(
+                "it holds data behind its end: damaged, or several archives in one; pack one archive, without tar --append"
+            )
+        if zeros > MAX_PADDING:
+            raise ArchiveError(f"it has more than {MAX_PADDING} bytes of zeros behind its end; pack it again with tar")
     if zeros < END_OF_ARCHIVE:
-        raise ArchiveError("is truncated: its end-of-archive mark is missing")
+        raise ArchiveError(f"it is truncated, its end-of-archive mark is incomplete; {_AGAIN}")
 
 
-def _clean_name(name: str) -> str:
-    """Return *name* without a leading ./ or a trailing slash, or refuse it."""
-    if "\0" in name or len(name) > MAX_NAME:
-        raise ArchiveError(f"member name {name[:80]!r} is too long or holds a NUL")
-    if name.startswith("/"):
-        raise ArchiveError(f"member {name!r} has an absolute path")
-    parts = [part for part in name.split("/") if part not in ("", ".")]
+# -- headers -----------------------------------------------------------------------------------------
+
+
+def _shown(name: str | bytes) -> str:
+    return repr(name) if len(name) <= 80 else f"{name[:80]!r}..."
+
+
+def _number(field: bytes) -> int:
+    """Return a number of a header: octal digits, or base 256 where the first bit is set, as GNU tar writes large ones."""
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
+    found = _OCTAL.fullmatch(field)
+    if not found:
+        raise ArchiveError(f"it is damaged, a header has {field!r} where a number belongs; {_AGAIN}")
+    return int(found[1] or b"0", 8)
+
+
+def _field(field: bytes) -> bytes:
+    return field.split(b"\0", 1)[0]
+
+
+def _text(raw: bytes, what: str) -> str:
+    if len(raw) > MAX_NAME:
+        raise ArchiveError(f"{what} {_shown(raw)} has {len(raw)} bytes, {MAX_NAME} are allowed; shorten it")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ArchiveError(f"{what} {_shown(raw)} is not UTF-8; rename the file and pack again") from None
+    if _CONTROL.search(text):
+        raise ArchiveError(f"{what} {_shown(text)} has a control character; rename the file and pack again")
+    return text
+
+
+def _records(kind: bytes, data: bytes) -> dict[bytes, bytes]:
+    """Return what an extension header says about where and how much is unpacked: path, linkpath, size, sparse."""
+    if kind == _LONG_NAME:
+        return {b"path": data.rstrip(b"\0")}
+    if kind == _LONG_LINK:
+        return {b"linkpath": data.rstrip(b"\0")}
+    found: dict[bytes, bytes] = {}
+    start = 0
+    while start < len(data):
+        space = data.find(b" ", start, start + 9)
+        digits = data[start : max(space, start)]
+        end = start + int(digits) if digits.isdigit() else 0
+        key, equals, value = data[space + 1 : max(end - 1, 0)].partition(b"=")
+        if not start < end <= len(data) or data[end - 1] != ord("\n") or not key or not equals:
+            raise ArchiveError(f"it is damaged, a pax header is no list of records; {_AGAIN}")
+        if key in (b"path", b"linkpath", b"size"):
+            found[key] = value
+        elif key.startswith(b"GNU.sparse."):
+            found[b"sparse"] = value
+        start = end
+    return found
+
+
+def _check_block(block: bytes, source: _Source, first: bool) -> None:
+    """Insist on a header in the POSIX or GNU format with a matching checksum."""
+    magic = block[257:265]
+    known = magic.startswith(b"ustar\0") or magic == _GNU
+    if known and _number(block[148:156]) == sum(block[:148]) + 8 * ord(" ") + sum(block[156:]):
+        return
+    if first:
+        raise ArchiveError(
+            f"it is damaged or no tar archive in the POSIX or GNU format, it begins with {block[:8]!r}; "
+            "pack it with tar, plain or with gzip, bzip2 or xz"
+        )
+    raise ArchiveError(f"it is damaged, no valid header stands behind {source.reading}; {_AGAIN}")
+
+
+def _headers(source: _Source) -> Iterator[_Header]:
+    """Yield the header of every member; whoever takes it may read the content of a file from *source*."""
+    extended: dict[bytes, bytes] | None = None  # what extension headers say about the member to come
+    extensions = 0
+    for count in itertools.count(1):
+        block = source.read(BLOCK)
+        if not block.strip(b"\0"):
+            break
+        if count > MAX_MEMBERS:
+            raise ArchiveError(f"it has more than {MAX_MEMBERS} members; ship fewer files")
+        _check_block(block, source, first=count == 1)
+        kind, size = block[156:157], _number(block[124:136])
+        end = source.position + -(-size // BLOCK) * BLOCK
+        if end > MAX_BYTES:
+            raise ArchiveError(f"it unpacks to more than {MAX_BYTES} bytes; ship less")
+        if kind in (_PAX, _GLOBAL_PAX, _LONG_NAME, _LONG_LINK):
+            extensions += size
+            if extensions > MAX_EXTENSIONS:
+                raise ArchiveError(
+                    f"it has more than {MAX_EXTENSIONS} bytes of extension headers; pack again without tar --xattrs"
+                )
+            source.reading = "an extension header"
+            records = _records(kind, source.read(size))
+            if kind != _GLOBAL_PAX:
+                if extended and extended.keys() & records.keys():
+                    raise ArchiveError("it has two extension headers that name one member; pack it again with tar")
+                extended = {**(extended or {}), **records}
+            elif records:
+                raise ArchiveError(
+                    "it has a global pax header that renames or resizes members; pack again without tar --pax-option"
+                )
+        else:
+            header = _header(block, kind, size, extended or {})
+            extended = None
+            source.reading = str(header)
+            yield header
+        source.skip_to(end)
+    if extended is not None:
+        raise ArchiveError(f"it is damaged, it ends behind an extension header; {_AGAIN}")
+
+
+def _header(block: bytes, kind: bytes, size: int, extended: dict[bytes, bytes]) -> _Header:
+    name, target = _field(block[:100]), _field(block[157:257])
+    prefix = b"" if block[257:265] == _GNU else _field(block[345:500])
+    header = _Header(
+        name=_text(extended.get(b"path", prefix + b"/" + name if prefix else name), "member name"),
+        kind=_FILE if kind == _OLD_FILE else kind,
+        size=size,
+        mode=_number(block[100:108]),
+        target=_text(extended.get(b"linkpath", target), "link target"),
+    )
+    if b"sparse" in extended:
+        raise ArchiveError(f"{header} is {_REFUSED[_SPARSE]}")
+    if extended.get(b"size", b"%d" % size) != b"%d" % size:
+        raise ArchiveError(f"{header} has two sizes, {size} and {_shown(extended[b'size'])}; pack it again with tar")
+    # Where POSIX has the rest of a long name, GNU tar has times: readers that do not look closely mistake one for the other.
+    if block[257:265] == _GNU and block[345:500].strip(b"\0") and kind != _SPARSE:
+        raise ArchiveError(
+            f"{header} has fields of an incremental archive; pack again without tar --listed-incremental"
+        )
+    return header
+
+
+# -- members -----------------------------------------------------------------------------------------
+
+
+class _Node:
+    """A place in the tree that an archive describes."""
+
+    __slots__ = ("entries", "goal", "hops", "kind", "name", "parent", "target")
+
+    def __init__(self, parent: _Node | None, name: str, kind: bytes, target: str = "") -> None:
+        self.parent = parent
+        self.name = name
+        self.kind = kind
+        self.target = target
+        self.entries: dict[str, _Node] = {} if kind == _DIR else _NO_ENTRIES
+        self.goal: _Node | None = None
+        self.hops = 0
+
+    @property
+    def path(self) -> str:
+        return f"{self.parent.path}/{self.name}" if self.parent and self.parent.parent else self.name
+
+
+_NO_ENTRIES: dict[str, _Node] = {}
+
+
+def _check_kind(header: _Header) -> None:
+    if header.kind in _REFUSED:
+        raise ArchiveError(f"{header} is {_REFUSED[header.kind]}")
+    if header.kind not in (_FILE, _DIR, _LINK):
+        raise ArchiveError(f"{header} is of kind {header.kind!r}, which no release may hold; pack again without it")
+    if header.kind != _FILE and header.size:
+        raise ArchiveError(f"{header} has content but is no file; pack it again with tar")
+    if header.kind != _DIR and header.name.endswith("/"):
+        raise ArchiveError(f"{header} is named like a directory but is none; pack it again with tar")
+    if header.mode & 0o6000:
+        raise ArchiveError(f"{header} is setuid or setgid; take that away with chmod ug-s and pack again")
+    if header.kind == _LINK and not header.target:
+        raise ArchiveError(f"{header} is a link to nothing; pack again without it")
+
+
+def _parts(header: _Header) -> list[str]:
+    """Return the path of a member without a leading ./ or a trailing slash, or refuse it."""
+    if header.name.startswith("/"):
+        raise ArchiveError(f"{header} has an absolute path; {_RELATIVE}")
+    parts = [part for part in header.name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise ArchiveError(f"member {name!r} climbs out with '..'")
-    return "/".join(parts)
+        raise ArchiveError(f"{header} climbs out with '..'; {_RELATIVE}")
+    if not parts and header.kind != _DIR:
+        raise ArchiveError(f"{header} has no name; pack again without it")
+    if len(parts) > MAX_DEPTH:
+        raise ArchiveError(f"{header} lies {len(parts)} levels deep, {MAX_DEPTH} are allowed; ship a flatter tree")
+    if any(len(part.encode()) > MAX_PART for part in parts):
+        raise ArchiveError(f"{header} has more than {MAX_PART} bytes between two slashes; shorten its name")
+    return parts
 
 
-def _resolve(name: str, links: dict[str, str]) -> None:
-    """Follow the symlink *name* as the kernel would; refuse it if it ever leaves the archive."""
-    pending = links[name].split("/")
-    here = name.split("/")[:-1]
-    hops = 0
-    if links[name].startswith("/"):
-        raise ArchiveError(f"link {name!r} points out of the archive, to {links[name]!r}")
-    while pending:
-        part = pending.pop(0)
-        if part in ("", "."):
-            continue
+def _place(root: _Node, header: _Header, parts: list[str]) -> Iterator[_Node]:
+    """Put a member into the tree; yield what is new: the directories that its path implies, then the member itself."""
+    here = root
+    for depth, part in enumerate(parts, start=1):
+        is_last = depth == len(parts)
+        if here.kind != _DIR:
+            raise ArchiveError(f"{header} lies below {here.path!r}, which is no directory; {_ONCE}")
+        known = here.entries.get(part)
+        if known is None:
+            known = _Node(here, part, header.kind, header.target) if is_last else _Node(here, part, _DIR)
+            here.entries[part] = known
+            yield known
+        elif is_last and not header.kind == known.kind == _DIR:
+            raise ArchiveError(f"{header} occurs twice, as {known.path!r}; {_ONCE}")
+        here = known
+
+
+def _follow(link: _Node, depth: int = 1) -> _Node:
+    """Return where the kernel arrives behind *link*; refuse it if it ever leaves the root of the tree.
+
+    What was found is kept, so that links to links cost no more than the text of each.
+    """
+    if link.goal is not None:
+        return link.goal
+    here = None if link.target.startswith("/") else link.parent
+    link.hops = 1 if depth <= MAX_LINK_HOPS else depth  # who goes in circles gets ever deeper
+    for part in link.target.split("/"):
+        if here is None or link.hops > MAX_LINK_HOPS:
+            break
         if part == "..":
-            if not here:
-                raise ArchiveError(f"link {name!r} points out of the archive, to {links[name]!r}")
-            here.pop()
-            continue
-        here.append(part)
-        target = links.get("/".join(here))
-        if target is not None:
-            hops += 1
-            if hops > MAX_LINK_HOPS or target.startswith("/"):
-                raise ArchiveError(f"link {name!r} points out of the archive or in circles")
-            here.pop()
-            pending = target.split("/") + pending
+            here = here.parent
+        elif part not in ("", "."):
+            # A place that does not exist is no way out either; the dots behind it are followed all the same.
+            step = here.entries.get(part) or _Node(here, part, _FILE)
+            here = _follow(step, depth + 1) if step.kind == _LINK else step
+            link.hops += step.hops
+    if link.hops > MAX_LINK_HOPS:
+        raise ArchiveError(
+            f"link {_shown(link.path)} goes in circles or on through more than {MAX_LINK_HOPS} links; pack again without it"
+        )
+    if here is None:
+        raise ArchiveError(
+            f"link {_shown(link.path)} points out of the archive, to {_shown(link.target)}; "
+            "let it point inside, relative, or pack what it points to with tar --dereference"
+        )
+    link.goal = here
+    return here
 
 
-def _check_kind(member: tarfile.TarInfo) -> None:
-    if member.islnk():
-        raise ArchiveError(f"member {member.name!r} is a hard link; repack with tar --hard-dereference")
-    if member.issparse():
-        raise ArchiveError(f"member {member.name!r} is a sparse file; repack without --sparse")
-    if not (member.isreg() or member.isdir() or member.issym()):
-        raise ArchiveError(f"member {member.name!r} is a device, FIFO or other special file")
-    if member.mode & 0o6000:
-        raise ArchiveError(f"member {member.name!r} is setuid or setgid")
+def _accepted(raw: IO[bytes], strip: int) -> Iterator[_Entry]:
+    """Yield what the archive will create, each entry once it has passed, links last.
+
+    Links last, because then nothing can be written through one, whatever the archive holds.
+    """
+    source = _Source(raw)
+    root = _Node(None, "", _DIR)
+    links: list[_Node] = []
+    count = 0
+    for header in _headers(source):
+        _check_kind(header)
+        for node in _place(root, header, _parts(header)[strip:]):
+            count += 1
+            if count > MAX_MEMBERS:
+                raise ArchiveError(f"it has more than {MAX_MEMBERS} members, directories included; ship fewer files")
+            if node.kind == _LINK:
+                links.append(node)
+            elif node.kind == _DIR:
+                yield _Entry(node.path, _DIR)
+            else:
+                yield _Entry(
+                    node.path, _FILE, header.size, bool(header.mode & 0o111), content=source.pieces(header.size)
+                )
+    _finish(source)
+    if not count:
+        raise ArchiveError(
+            f"it has nothing left with strip={strip}; lower it" if strip else "it is empty; pack what to release"
+        )
+    for link in links:
+        _follow(link)
+    for link in links:
+        yield _Entry(link.path, _LINK, target=link.target)
 
 
-def inspect(path: Path) -> Contents:
-    """Check the tar archive *path* (plain, gzip, bzip2 or xz) to its last byte.
+def inspect(path: Path, strip: int = 0) -> Contents:
+    """Check the tar archive *path* (plain, gzip, bzip2 or xz) to its last byte, as it will be with *strip*.
 
     Raises ArchiveError, with the reason, for a damaged archive or one with an absolute or climbing
     name, a link out, a hard link, a special file, setuid, a name twice, or too much of anything.
     """
-    try:
-        with _open(path) as stream:
-            return _inspect_members(_members(stream))
-    except ArchiveError as exc:
-        raise ArchiveError(
-            f"archive {path.name} {exc}" if not str(exc).startswith("member") else f"archive {path.name}: {exc}"
-        ) from None
-    except _DECOMPRESSION_ERRORS as exc:
-        raise ArchiveError(f"archive {path.name} is truncated, damaged or no tar archive ({exc})") from None
-
-
-def _inspect_members(members: Iterator[tarfile.TarInfo]) -> Contents:
-    kinds: dict[str, str] = {}
-    links: dict[str, str] = {}
-    size = count = 0
-    for member in members:
-        count += 1
-        size += member.size if member.isreg() else 0
-        if count > MAX_MEMBERS or size > MAX_BYTES:
-            raise ArchiveError(f"is over the limit of {MAX_MEMBERS} members or {MAX_BYTES} unpacked bytes")
-        name = _clean_name(member.name)
-        _check_kind(member)
-        kind = "dir" if member.isdir() else "link" if member.issym() else "file"
-        if name == "" and kind == "dir":
-            continue
-        if name == "" or (name in kinds and not kind == kinds[name] == "dir"):
-            raise ArchiveError(f"member {member.name!r} occurs twice")
-        kinds[name] = kind
-        if kind == "link":
-            links[name] = member.linkname
-    for name in kinds:
-        parent = name.rpartition("/")[0]
-        while parent:
-            if kinds.get(parent, "dir") != "dir":
-                raise ArchiveError(f"member {name!r} lies below {parent!r}, which is no directory")
-            parent = parent.rpartition("/")[0]
-    for name in links:
-        _resolve(name, links)
-    return Contents(size=size, members=count)
+    size = members = 0
+    with path.open("rb") as raw:
+        for entry in _accepted(raw, strip):
+            members += 1
+            size += entry.size
+    return Contents(size=size, members=members)
 
 
 def extract(path: Path, destination: Path, strip: int = 0) -> None:
     """Unpack an archive that inspect() accepted into the empty directory *destination*.
 
     *strip* drops so many leading path components. Owner is the caller, modes become 0755 or 0644.
-    Call fs.sync_file_system() on the result before it is renamed into place.
+    Nothing is ever written outside of *destination*, even if the file changed since. Call
+    fs.sync_file_system() on the result before it is renamed into place.
     """
-    with _open(path) as stream, tarfile.open(fileobj=stream, mode="r:", errorlevel=2) as tar:
-        for member in tar:
-            parts = _clean_name(member.name).split("/")[strip:]
-            if not any(parts):
-                continue
-            target = destination.joinpath(*parts)
-            if member.isdir():
-                target.mkdir(parents=True, exist_ok=True)
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if member.issym():
-                os.symlink(member.linkname, target)
-                continue
-            source = tar.extractfile(member)
-            if source is None:
-                raise ArchiveError(f"member {member.name!r} has no content")
-            fd = os.open(
-                target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o755 if member.mode & 0o111 else 0o644
-            )
-            with source, os.fdopen(fd, "wb") as out:
-                while True:
-                    chunk = source.read(CHUNK)
-                    if not chunk:
-                        break
-                    out.write(chunk)
+    with path.open("rb") as raw:
+        for entry in _accepted(raw, strip):
+            target = os.path.join(destination, entry.path)
+            if entry.kind == _DIR:
+                os.mkdir(target)
+                os.chmod(target, _EXECUTABLE_MODE)
+            elif entry.kind == _LINK:
+                os.symlink(entry.target, target)
+            else:
+                fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+                with os.fdopen(fd, "wb") as out:
+                    for piece in entry.content:
+                        out.write(piece)
+                    os.fchmod(fd, _EXECUTABLE_MODE if entry.executable else _FILE_MODE)

@@ -110,6 +110,9 @@ def artifact_faults(artifact: Mapping[str, Any]) -> list[str]:
         faults.append(
             f"sha256 '{sha256}' is malformed: 64 lower-case hexadecimal digits are needed, this has {len(sha256)} characters"
         )
+    strip = artifact.get("strip") or 0
+    if not re.fullmatch(r"[0-9]{1,2}", str(strip)):
+        faults.append(f"strip '{strip}' must say how many leading directories to drop, 0 to 99")
     sources = artifact.get("sources") or []
     if not sources:
         faults.append("sources is empty; name at least one file:, http:, https: or s3: URL")

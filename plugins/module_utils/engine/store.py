@@ -103,13 +103,14 @@ class Store:
                 name = Path(urlsplit(artifact["sources"][0]).path).name
                 os.rename(blob, tree / "files" / name)
             else:
+                strip = int(artifact.get("strip") or 0)
                 with _Timed(phases, "verify"):
-                    contents = archive.inspect(blob)
+                    contents = archive.inspect(blob, strip)
                     factor = VENV_FACTOR if artifact.get("build") == "python" else 1
                     self._need(contents.size * factor + SPACE_RESERVE, "unpack the artifact")
                 with _Timed(phases, "unpack"):
                     (tree / "files").mkdir()
-                    archive.extract(blob, tree / "files", int(artifact.get("strip") or 0))
+                    archive.extract(blob, tree / "files", strip)
             if artifact.get("build") == "python":
                 with _Timed(phases, "venv"):
                     self._build_python(tree, self.path(sha256))
@@ -118,6 +119,11 @@ class Store:
                 fs.write_new(tree / "entry.json", json.dumps(entry, sort_keys=True).encode(), 0o644)
                 fs.sync_file_system(tree)
                 self._publish(tree, self.path(sha256))
+        except archive.ArchiveError as exc:
+            raise EngineError(
+                f"artifact {artifact['version']} is refused, nothing was unpacked: {exc}. "
+                "What serves was not touched; pin the mended archive and run the same command again"
+            ) from None
         except OSError as exc:
             raise EngineError(
                 f"cannot store artifact {artifact['version']} under {self.root}: {fs.reason(exc, self.root)}. "

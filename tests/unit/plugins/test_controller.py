@@ -54,7 +54,7 @@ def test_a_truncated_archive_is_named_even_when_its_digest_was_pinned(pinned, tm
     path = tmp_path / "cut.tar.gz"
     path.write_bytes((tmp_path / "app-1.0.0.tar.gz").read_bytes()[:40])
     entry = {**pinned, "sources": [path.as_uri()], "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    assert "archive cut.tar.gz is truncated" in "; ".join(faults(entry))
+    assert "archive cut.tar.gz: it is truncated" in "; ".join(faults(entry))
 
 
 def test_a_source_out_of_the_controllers_sight_is_left_to_the_host(pinned):

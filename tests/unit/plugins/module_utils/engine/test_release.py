@@ -45,6 +45,8 @@ def artifact(**changed: object) -> dict:
         ({"artifact": artifact(sha256=SHA.upper())}, "malformed"),
         ({"artifact": artifact(version="latest")}, "version 'latest' moves; pin an exact version"),
         ({"artifact": artifact(version="../1")}, "is not a version"),
+        ({"artifact": artifact(strip=-1)}, "strip '-1' must say how many leading directories to drop, 0 to 99"),
+        ({"artifact": artifact(strip="one")}, "strip 'one' must say"),
         ({"artifact": artifact(sources=[])}, "sources is empty"),
         ({"artifact": artifact(sources=["ftp://x/y"])}, "is no file:, http:, https: or s3: URL"),
         ({"files": [{"dest": "../x"}]}, "must be a path inside the release"),
