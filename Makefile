@@ -9,6 +9,7 @@ INVENTORY ?= inventories/local
 ARGS ?=
 SCENARIO ?=
 STAGES ?=
+SECONDS ?= 60
 
 # Only the local environment has hosts to start and artifacts to build here.
 LOCAL := $(filter inventories/local,$(INVENTORY))
@@ -97,6 +98,10 @@ faults-long: setup artifacts images ## 1000 random interruptions (PLANO_SEED=N c
 .PHONY: crash
 crash: setup ## Every state a power failure may leave is old or new (ARGS=--all-states looks at many more)
 	@pytest --junitxml=.cache/junit/crash.xml tests/crash $(ARGS)
+
+.PHONY: fuzz
+fuzz: setup ## Feed random hostile archives to the archive checker (SECONDS=600, ARGS="--seed 7")
+	@$(VENV)/bin/python tests/fuzz/fuzz_archive.py --seconds $(SECONDS) $(ARGS)
 
 .PHONY: bench
 bench: setup artifacts up ## Measure deploy and rollback

@@ -46,6 +46,8 @@ _REFUSED = {
     b"6": "a FIFO, which no release may hold; pack again without it",
     _SPARSE: "a sparse file; pack again without tar --sparse",
 }
+# mode, uid, gid, size, mtime, devmajor, devminor: most do not matter here, but readers that need them stop at a wrong one
+_NUMBERS = ((100, 108), (108, 116), (116, 124), (124, 136), (136, 148), (329, 337), (337, 345))
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
@@ -189,9 +191,9 @@ def _shown(name: str | bytes) -> str:
 
 
 def _number(field: bytes) -> int:
-    """Return a number of a header: octal digits, or base 256 where the first bit is set, as GNU tar writes large ones."""
-    if field[0] == 0x80:
-        return int.from_bytes(field[1:], "big")
+    """Return a number of a header: octal digits, or base 256 as GNU tar writes what is too large or negative."""
+    if field[0] in (0x80, 0xFF):
+        return int.from_bytes(field[1:], "big") - (256 ** (len(field) - 1) if field[0] == 0xFF else 0)
     found = _OCTAL.fullmatch(field)
     if not found:
         raise ArchiveError(f"it is damaged, a header has {field!r} where a number belongs; {_AGAIN}")
@@ -238,10 +240,12 @@ def _records(kind: bytes, data: bytes) -> dict[bytes, bytes]:
 
 
 def _check_block(block: bytes, source: _Source, first: bool) -> None:
-    """Insist on a header in the POSIX or GNU format with a matching checksum."""
+    """Insist on a header in the POSIX or GNU format with a matching checksum and numbers where they belong."""
     magic = block[257:265]
     known = magic.startswith(b"ustar\0") or magic == _GNU
     if known and _number(block[148:156]) == sum(block[:148]) + 8 * ord(" ") + sum(block[156:]):
+        for start, end in _NUMBERS:
+            _number(block[start:end])
         return
     if first:
         raise ArchiveError(
@@ -263,6 +267,8 @@ def _headers(source: _Source) -> Iterator[_Header]:
             raise ArchiveError(f"it has more than {MAX_MEMBERS} members; ship fewer files")
         _check_block(block, source, first=count == 1)
         kind, size = block[156:157], _number(block[124:136])
+        if size < 0:
+            raise ArchiveError(f"it is damaged, a header has the size {size}; {_AGAIN}")
         end = source.position + -(-size // BLOCK) * BLOCK
         if end > MAX_BYTES:
             raise ArchiveError(f"it unpacks to more than {MAX_BYTES} bytes; ship less")

@@ -270,7 +270,11 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     ),
     "negative size (CVE-2025-8194)": (
         archive(member("a", size=NEGATIVE)),
-        f"it is damaged, a header has {NEGATIVE!r} where a number belongs; {AGAIN}",
+        f"it is damaged, a header has the size -256; {AGAIN}",
+    ),
+    "size that is no number": (
+        archive(member("a", size=b"0x10")),
+        f"it is damaged, a header has b'0x10\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00' where a number belongs; {AGAIN}",
     ),
     "directory with content": (
         archive(member("d/", kind=DIR, size=512) + member("../x")),
