@@ -279,7 +279,10 @@ def _headers(source: _Source) -> Iterator[_Header]:
                     f"it has more than {MAX_EXTENSIONS} bytes of extension headers; pack again without tar --xattrs"
                 )
             source.reading = "an extension header"
-            records = _records(kind, source.read(size))
+            data = source.read(end - source.position)
+            if data[size:].strip(b"\0"):
+                raise ArchiveError(f"it is damaged, an extension header has data behind its end; {_AGAIN}")
+            records = _records(kind, data[:size])
             if kind != _GLOBAL_PAX:
                 if extended and extended.keys() & records.keys():
                     raise ArchiveError("it has two extension headers that name one member; pack it again with tar")

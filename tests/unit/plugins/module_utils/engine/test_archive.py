@@ -304,6 +304,17 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         archive(GOOD, pax(path="x")),
         f"it is damaged, it ends behind an extension header; {AGAIN}",
     ),
+    "long name that goes on behind its end": (
+        archive(header(b"L", LONG_NAME, size=5, magic=GNU) + padded(b"app/x/../../../y"), member("x")),
+        f"it is damaged, an extension header has data behind its end; {AGAIN}",
+    ),
+    "pax record behind the end of its header": (
+        archive(
+            header(b"pax", PAX, size=len(records(path="x"))) + padded(records(path="x") + records(path="../x")),
+            member("x"),
+        ),
+        f"it is damaged, an extension header has data behind its end; {AGAIN}",
+    ),
     "chain of extension headers": (
         archive(GOOD, *[gnu_long(LONG_NAME, "x")] * 3000, member("x")),
         f"it has two extension headers that name one member; {RETAR}",
