@@ -243,7 +243,9 @@ def describe(request: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "confirm_within": int(request.get("confirm_within") or 0),
     }
-    configuration = hashlib.sha256(canonical({**kept, "artifact": None, "version": None})).hexdigest()
+    # Version and digest stand in the id themselves; how the artifact is unpacked and built does not.
+    handling = {key: value for key, value in (kept["artifact"] or {}).items() if key not in ("version", "sha256")}
+    configuration = hashlib.sha256(canonical({**kept, "artifact": handling, "version": None})).hexdigest()
     parts = [kept["version"]] + ([artifact["sha256"][:8]] if artifact else []) + [configuration[:8]]
     return {**kept, "id": "-".join(parts)}
 
