@@ -179,6 +179,8 @@ def _activation_faults(request: Mapping[str, Any], names: set[Any]) -> list[str]
                 faults.append(f"activation: strategy bluegreen needs {name}")
         if sorted(activation.get("ports") or []) != sorted(SLOTS):
             faults.append("activation: ports must name a port for blue and one for green")
+        if not any(check.get("type") == "http" for check in request.get("health") or []):
+            faults.append("health: strategy bluegreen needs a check of type http, which is asked through the proxy too")
     return faults
 
 

@@ -62,6 +62,10 @@ def artifact(**changed: object) -> dict:
             "unit_file 'y' is not among the files",
         ),
         ({"activation": {"strategy": "bluegreen"}}, "strategy bluegreen needs proxy"),
+        (
+            {"activation": {"strategy": "bluegreen"}, "health": [{"type": "tcp", "port": 1}]},
+            "strategy bluegreen needs a check of type http, which is asked through the proxy too",
+        ),
         ({"health": []}, "no evidence is failure"),
         ({"health": [{"type": "ping"}]}, "must be http, tcp or command"),
         ({"health": [{"type": "http"}]}, "a check of type http needs url"),
