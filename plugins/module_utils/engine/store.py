@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import urllib.error
 import urllib.request
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from . import archive, fs
@@ -111,6 +112,7 @@ class Store:
                 with _Timed(phases, "unpack"):
                     (tree / "files").mkdir()
                     archive.extract(blob, tree / "files", strip)
+                blob.unlink()  # before all is made durable, so that it need not be
             if artifact.get("build") == "python":
                 with _Timed(phases, "venv"):
                     self._build_python(tree, self.path(sha256))
@@ -195,22 +197,32 @@ class Store:
                 with _opener.open(source, timeout=FETCH_SECONDS) as stream:
                     length = int(stream.headers.get("Content-Length") or 0)
                     self._need(length + SPACE_RESERVE, "fetch the artifact")
-                    with destination.open("xb") as out:
-                        shutil.copyfileobj(stream, out, fs.CHUNK)
+                    actual, size = self._save(stream, destination)
             except (OSError, ValueError, urllib.error.URLError) as exc:
                 destination.unlink(missing_ok=True)
                 faults.append(f"{shown(source)}: {without_query(source, str(getattr(exc, 'reason', exc)))}")
                 continue
-            actual = fs.sha256_file(destination)
             if actual == artifact["sha256"]:
                 return
-            size = destination.stat().st_size
             destination.unlink()
             faults.append(f"{shown(source)}: sha256 is {actual} ({size} bytes), expected {artifact['sha256']}")
         raise EngineError(
             f"no source has artifact {artifact['version']} with the pinned sha256: {'; '.join(faults)}. "
             "Nothing was unpacked; correct the pin or the source and run the same command again"
         )
+
+    @staticmethod
+    def _save(stream: IO[bytes], destination: Path) -> tuple[str, int]:
+        """Write *stream* down; return its sha256 and its size."""
+        digest, size = hashlib.sha256(), 0
+        with destination.open("xb") as out:
+            while True:
+                chunk = stream.read(fs.CHUNK)
+                if not chunk:
+                    return digest.hexdigest(), size
+                digest.update(chunk)
+                size += len(chunk)
+                out.write(chunk)
 
     def _build_python(self, tree: Path, final: Path) -> None:
         """Build the virtual environment from the artifact's own wheels, without any network.
