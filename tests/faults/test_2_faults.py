@@ -494,6 +494,22 @@ def test_d19_dns_failure_and_mirror_down(host):
     host.assert_sound(OLD)
 
 
+def test_a_deploy_that_changes_nothing_needs_no_network(host):
+    """The whole playbook, with every source gone and no way out of the host but the way back to the controller."""
+    playbook = ["ansible-playbook", "-i", str(INVENTORY), "plano.delivery.deploy", "--limit", f"{host.name},fault-db"]
+    wanted = ["-e", json.dumps({"backend_version": OLD, "backend_soak_seconds": 0.3})]
+    first = subprocess.run([*playbook, *wanted], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert first.returncode == 0, first.stdout
+    route = host.on("ip route show default").strip()
+    host.on("ip route del default; mv /etc/resolv.conf /etc/resolv.kept 2>/dev/null || true")
+    try:
+        again = subprocess.run([*playbook, *wanted], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    finally:
+        host.on(f"ip route add {route}; mv /etc/resolv.kept /etc/resolv.conf 2>/dev/null || true")
+    assert again.returncode == 0, again.stdout
+    assert re.search(rf"{host.name} +: ok=\d+ +changed=0 +unreachable=0 +failed=0", again.stdout), again.stdout
+
+
 @pytest.mark.parametrize("skew", ["-1h", "+1h"])
 def test_d20_clock_skew(host, skew):
     """The engine's clock is an hour off, and back again: order comes from the ledger's numbers."""
