@@ -95,6 +95,14 @@ faults: setup artifacts images ## Kill, cut, fill and damage real hosts in the m
 faults-long: setup artifacts images ## 1000 random interruptions (PLANO_SEED=N chooses others), about two hours
 	@PLANO_INTERRUPTS=1000 pytest -s --junitxml=.cache/junit/faults-long.xml tests/faults/test_4_interrupts.py $(ARGS)
 
+.PHONY: load
+load: setup artifacts up ## Deploys, rollbacks, HAProxy's reload and upgrade under load: no request fails
+	@pytest --junitxml=.cache/junit/load.xml tests/load --inventory=$(INVENTORY) $(ARGS)
+
+.PHONY: load-long
+load-long: setup artifacts up ## The same with 20 deploys and 20 rollbacks, about 20 minutes
+	@pytest --junitxml=.cache/junit/load-long.xml tests/load --inventory=$(INVENTORY) --long $(ARGS)
+
 .PHONY: crash
 crash: setup ## Every state a power failure may leave is old or new (ARGS=--all-states looks at many more)
 	@pytest --junitxml=.cache/junit/crash.xml tests/crash $(ARGS)

@@ -39,6 +39,7 @@ STAGES = (
     Stage("crash"),
     Stage("images"),
     Stage("molecule", ("artifacts", "images")),
+    Stage("load", ("artifacts", "images")),
     Stage("integration", ("artifacts", "images")),
     Stage("faults", ("artifacts", "images")),
 )
