@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_host import ARTIFACTS, INVENTORY, NEW, OLD, ROOT, FaultHost, Request, Result, payload, publish
+from fault_host import ARTIFACTS, INVENTORY, NEW, OLD, ROOT, FaultHost, Request, Result, on_one_host, payload, publish
 
 WHOLE = ARTIFACTS / f"backend-{NEW}.tar.gz"
 KILL_MODULE = "pkill -KILL -fx '/usr/bin/python3 -'"
@@ -196,6 +196,7 @@ def test_d13_engine_killed_between_switch_and_confirmation(host):
 # -- wrong bytes -------------------------------------------------------------------------------------
 
 
+@on_one_host
 def test_d04_artifact_truncated(host, scratch):
     cut = scratch / "cut.tar.gz"
     cut.write_bytes(WHOLE.read_bytes()[: WHOLE.stat().st_size // 2])
@@ -206,6 +207,7 @@ def test_d04_artifact_truncated(host, scratch):
     nothing_new(host, sha256)
 
 
+@on_one_host
 def test_d05_artifact_bitflip(host, scratch):
     flipped = scratch / "flipped.tar.gz"
     data = bytearray(WHOLE.read_bytes())
@@ -220,6 +222,7 @@ def test_d05_artifact_bitflip(host, scratch):
     nothing_new(host, sha256)
 
 
+@on_one_host
 def test_d05_wrong_sha256(host):
     found = host.send(with_archive(host.request(NEW), WHOLE, "f" * 64))
     unchanged(host, found, f"expected {'f' * 64}", "correct the pin or the source and run the same command again")
@@ -256,6 +259,7 @@ HOSTILE: dict[str, list[Any]] = {
 }
 
 
+@on_one_host
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_d07_hostile_archive(host, scratch, kind):
     """On a real host, as root; the whole table of archives is tests/unit's."""
@@ -273,6 +277,7 @@ def test_d07_hostile_archive(host, scratch, kind):
     nothing_new(host, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
+@on_one_host
 def test_d07_bomb(host, scratch):
     path = scratch / "bomb.tar.gz"
     bomb = tarfile.TarInfo("zeros")
@@ -304,6 +309,7 @@ def small_disk(host: FaultHost, place: str, size: str) -> Iterator[None]:
         host.on(f"rm -rf {copy}; cp -a {place} {copy}; umount {place}; rm -rf {place}; mv {copy} {place}")
 
 
+@on_one_host
 def test_d08_disk_full_staging(host):
     host.plano("retire", "backend")
     host.forget_artifact(NEW)
@@ -314,6 +320,7 @@ def test_d08_disk_full_staging(host):
     host.assert_converges(NEW)
 
 
+@on_one_host
 def test_d08_disk_full_before_the_records(host):
     with small_disk(host, "/var/lib/plano/backend", "4m"):
         host.on("dd if=/dev/zero of=/var/lib/plano/backend/filler bs=64k 2>/dev/null || true")
@@ -338,6 +345,7 @@ def test_d08_disk_full_at_the_ledger_write(host):
     host.assert_converges(NEW)
 
 
+@on_one_host
 def test_d09_readonly_fs(host):
     host.plano("retire", "backend")
     host.forget_artifact(NEW)
@@ -461,6 +469,7 @@ def test_d16_start_then_crash(host):
 # -- what it stands on -------------------------------------------------------------------------------
 
 
+@on_one_host
 def test_d18_proxy_down(host):
     """The local form of a load balancer that does not answer: nothing is started, and the host serves when it is back."""
     host.on("systemctl stop haproxy")
@@ -472,6 +481,7 @@ def test_d18_proxy_down(host):
     assert host.on("systemctl is-active 'plano-backend@*'").split() == ["active"]
 
 
+@on_one_host
 def test_d19_dns_failure_and_mirror_down(host):
     host.must_deploy(NEW)
     host.must_deploy(OLD)
@@ -494,6 +504,7 @@ def test_d19_dns_failure_and_mirror_down(host):
     host.assert_sound(OLD)
 
 
+@on_one_host
 def test_a_deploy_that_changes_nothing_needs_no_network(host):
     """The whole playbook, with every source gone and no way out of the host but the way back to the controller."""
     playbook = ["ansible-playbook", "-i", str(INVENTORY), "plano.delivery.deploy", "--limit", f"{host.name},fault-db"]
@@ -510,6 +521,7 @@ def test_a_deploy_that_changes_nothing_needs_no_network(host):
     assert re.search(rf"{host.name} +: ok=\d+ +changed=0 +unreachable=0 +failed=0", again.stdout), again.stdout
 
 
+@on_one_host
 @pytest.mark.parametrize("skew", ["-1h", "+1h"])
 def test_d20_clock_skew(host, skew):
     """The engine's clock is an hour off, and back again: order comes from the ledger's numbers."""
@@ -528,6 +540,7 @@ def test_d20_clock_skew(host, skew):
 # -- rollback ----------------------------------------------------------------------------------------
 
 
+@on_one_host
 def test_r01_rollback_previous_pruned(host):
     host.must_deploy(NEW)
     entries = host.ledger()
@@ -544,6 +557,7 @@ def test_r01_rollback_previous_pruned(host):
         host.on(f"mv /root/kept /opt/plano/backend/releases/{gone}")
 
 
+@on_one_host
 @pytest.mark.parametrize("damage", ["bit", "truncated", "removed", "head"])
 def test_r02_ledger_corrupted(host, damage):
     host.must_deploy(NEW)
@@ -570,6 +584,7 @@ def test_r02_ledger_corrupted(host, damage):
     host.assert_converges(OLD)
 
 
+@on_one_host
 def test_r03_rollback_across_migration(host, scratch):
     """A release whose schema the old one cannot read: no rollback of the artifact, and the words say what to do."""
     breaking = scratch / "backend-breaking.tar.gz"

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fault_host import CACHE, INVENTORY, NEW, OLD, ROOT, FaultHost
+from fault_host import CACHE, INVENTORY, NEW, OLD, ROOT, FaultHost, on_one_host
 
 # Runs on a host: notes every command line and every environment that is seen, until its standard input ends.
 SAMPLER = """
@@ -91,6 +91,7 @@ WAYS = {
 }
 
 
+@on_one_host
 @pytest.mark.parametrize("way", WAYS)
 def test_no_way_tells_a_secret(host: FaultHost, tmp_path: Path, way: str) -> None:
     passes, words, playbook, arguments = WAYS[way]
@@ -110,6 +111,7 @@ def test_no_way_tells_a_secret(host: FaultHost, tmp_path: Path, way: str) -> Non
         assert (told, kept) == ([], "0\n")
 
 
+@on_one_host
 def test_the_search_finds_what_is_told(host: FaultHost) -> None:
     """The same search, where there is something to find: a check that cannot fail would prove nothing."""
     canary = f"canary-{uuid.uuid4().hex}"

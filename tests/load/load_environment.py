@@ -123,9 +123,7 @@ class Environment:
         return Operation("deploy", argv, words=f"-> {version}-")
 
     def broken(self, version: str) -> Operation:
-        argv = self.playbook(
-            "deploy", backend_version=version, release_allow_rejected=True, backend_start_timeout=10
-        )
+        argv = self.playbook("deploy", backend_version=version, release_allow_rejected=True, backend_start_timeout=10)
         return Operation("broken release", argv, succeeds=False, words="was never given traffic")
 
     def rollback(self, version: str) -> Operation:
