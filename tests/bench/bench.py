@@ -578,16 +578,21 @@ class Bench:
             if self.samples.wall.get(name)
         ]
         seen = [phase for phase in PHASES if any(phase in self.samples.phases[name] for name in names)]
-        lines = [f"| phase on the host, seconds | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+        lines = [
+            f"| phase on the host, seconds and share of the whole run | {' | '.join(names)} |",
+            "|---|" + "---|" * len(names),
+        ]
+        whole = {name: self.samples.median(name) or 0.0 for name in names}
+
+        def cell(name: str, seconds: float) -> str:
+            return f"{seconds:.3f} ({100 * seconds / whole[name]:.0f} %)"
+
         for phase in seen:
-            cells = [self.samples.phases[name].get(phase) for name in names]
-            lines.append(
-                f"| {phase} | {' | '.join(f'{statistics.median(found):.3f}' if found else '-' for found in cells)} |"
-            )
-        rest = [(self.samples.median(name) or 0.0) - self.samples.on_host(name) for name in names]
-        lines.append(
-            f"| everything else (Ansible, SSH, upload, other tasks) | {' | '.join(f'{value:.1f}' for value in rest)} |"
-        )
+            found = {name: self.samples.phases[name].get(phase) for name in names}
+            cells = [cell(name, statistics.median(values)) if values else "-" for name, values in found.items()]
+            lines.append(f"| {phase} | {' | '.join(cells)} |")
+        rest = [cell(name, whole[name] - self.samples.on_host(name)) for name in names]
+        lines.append(f"| everything else (Ansible, templates, SSH, upload, other tasks) | {' | '.join(rest)} |")
         return lines
 
     def task_table(self) -> list[str]:
