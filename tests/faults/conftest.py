@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -53,8 +52,6 @@ def hosts() -> Iterator[dict[str, FaultHost]]:
         )
         for name in listed["children"]["backend"]["hosts"]
     }
-    if not keep:
-        shutil.rmtree(folder)
     for host in found.values():
         host.on(
             f"command -v strace faketime >/dev/null || (apt-get -qq update && apt-get -qq -y install {PACKAGES} >/dev/null)"

@@ -12,6 +12,13 @@ from fleet import Fleet
 BROKEN = "1.2.0-broken"
 
 
+@pytest.fixture(autouse=True, scope="module")
+def unpinned(fleet: Fleet):
+    """What the rollback at the end pins must not hold for the tests after these."""
+    yield
+    fleet.pins.unlink(missing_ok=True)
+
+
 @pytest.fixture(autouse=True)
 def whole(fleet: Fleet):
     """Whatever happened: each host serves a confirmed release, and nothing was pinned by a machine."""
