@@ -311,6 +311,9 @@ def _header(block: bytes, kind: bytes, size: int, extended: dict[bytes, bytes]) 
         mode=_number(block[100:108]),
         target=_text(extended.get(b"linkpath", target), "link target"),
     )
+    # Before POSIX a slash made a directory; a name from an extension header would hide it.
+    if kind == _OLD_FILE and name.endswith(b"/"):
+        raise ArchiveError(f"{header} is a directory in the format of before 1988; pack it again with tar")
     if b"sparse" in extended:
         raise ArchiveError(f"{header} is {_REFUSED[_SPARSE]}")
     if extended.get(b"size", b"%d" % size) != b"%d" % size:

@@ -223,6 +223,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         archive(member("a/", b"x")),
         f"member 'a/' is named like a directory but is none; {RETAR}",
     ),
+    "directory of before POSIX behind the name of a file": (
+        archive(pax(path="app/x"), member("d/", b"x" * 512, kind=b"\0")),
+        f"member 'app/x' is a directory in the format of before 1988; {RETAR}",
+    ),
     "NUL in a pax name": (
         archive(pax(path=b"app/x\0/../../y"), member("x")),
         "member name 'app/x\\x00/../../y' has a control character; rename the file and pack again",
