@@ -234,9 +234,12 @@ rolled_back:
   returned: when O(state=rolled_back) or O(state=reverted)
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.plano.delivery.plugins.module_utils import _release
+from ansible_collections.plano.delivery.plugins.module_utils.engine import fs
 from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
 
 GOOD = ("confirmed", "unchanged", "planned", "waiting")
@@ -297,6 +300,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
+    os.umask(fs.UMASK)
     try:
         if params["confirm"]:
             result = _release.confirm(params)

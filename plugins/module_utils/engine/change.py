@@ -188,7 +188,10 @@ def target_of_rollback(component: Component, to: str | None, allow_rejected: boo
         if to in (name, past.versions[name]) and component.releases.has(name)
     ]
     allowed = [
-        name for name in known if past.states[name] == CONFIRMED or (past.states[name] == REJECTED and allow_rejected)
+        name
+        for name in known
+        # One that is being deployed again is in the stack, whatever its state is meanwhile.
+        if past.states[name] == CONFIRMED or name in past.stack or (past.states[name] == REJECTED and allow_rejected)
     ]
     if allowed:
         order = past.stack

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Sequence
 
-from . import change, status
+from . import change, fs, status
 from .change import Component, Order
 from .errors import EngineError
 from .ledger import CONFIRMED, LedgerError, sound_part
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns 0, 1 when something is wrong, 2 when the request was refused."""
     args = _parser().parse_args(argv)
+    os.umask(fs.UMASK)
     try:
         return COMMANDS[args.command](args)
     except change.Refused as exc:

@@ -19,6 +19,8 @@ import uuid
 from pathlib import Path
 
 CHUNK = 1 << 20
+# What services read must be readable for them, however strict the umask is that root logs in with.
+UMASK = 0o022
 
 
 def fsync_dir(path: Path) -> None:
@@ -141,13 +143,14 @@ def tree_manifest(root: Path, skip: frozenset[str] = frozenset()) -> dict[str, s
     """Describe every file and link below *root*.
 
     Returns relative path to ``<octal mode> <sha256>`` for a file and ``-> <target>`` for a link.
-    Names in *skip* are left out at the top level. Compiled Python caches are left out because the
-    interpreter may rewrite them.
+    Names in *skip* are left out at the top level. The byte code of a virtual environment is left out: it is
+    written later, by whoever runs it.
     """
     found: dict[str, str] = {}
     for folder, dirs, files in os.walk(root):
         at_top = Path(folder) == root
-        dirs[:] = sorted(d for d in dirs if d != "__pycache__" and not (at_top and d in skip))
+        in_venv = Path(folder).relative_to(root).parts[:1] == ("venv",)
+        dirs[:] = sorted(d for d in dirs if not (in_venv and d == "__pycache__") and not (at_top and d in skip))
         for name in sorted(files) + [d for d in dirs if os.path.islink(os.path.join(folder, d))]:
             path = Path(folder, name)
             relative = path.relative_to(root).as_posix()

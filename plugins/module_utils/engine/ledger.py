@@ -141,6 +141,7 @@ def fold(entries: list[dict[str, Any]]) -> History:
             past.stack = [name for name in past.stack if name != release]
             continue
         past.versions[release] = entry.get("version", past.versions.get(release, ""))
+        past.states.pop(release, None)  # in the order of what happened to them last
         past.states[release] = state
         if entry.get("schema"):
             past.schema, past.schema_keeps = entry["schema"], entry.get("schema_keeps", [])

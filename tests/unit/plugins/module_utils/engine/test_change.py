@@ -180,6 +180,13 @@ def test_a_failed_release_is_never_a_target(component):
         change.target_of_rollback(component, "2")
 
 
+def test_a_confirmed_release_that_is_being_deployed_again_is_still_a_target(component):
+    deploy(component, "1")
+    deploy(component, "2")
+    begun(component, "1")
+    assert change.target_of_rollback(component, "1").startswith("1-")
+
+
 def test_a_whole_change_is_taken_back_unless_another_stands_on_it(component):
     deploy(component, "1", run="first")
     deploy(component, "2", run="second")

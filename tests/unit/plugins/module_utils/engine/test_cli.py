@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -310,3 +311,12 @@ def test_the_component_of_a_command_lives_where_the_engine_looks(this_host, site
     site.deploy("1")
     assert Component(Layout("app"), this_host).ledger().entries == site.component.ledger().entries
     assert change.recover(Component(Layout("app"))) is None
+
+
+def test_what_root_writes_under_a_strict_umask_is_readable_for_services(plano):
+    before = os.umask(0o077)
+    try:
+        plano("status")
+        assert os.umask(before) == 0o022
+    finally:
+        os.umask(before)

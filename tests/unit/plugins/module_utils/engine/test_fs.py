@@ -63,12 +63,6 @@ def test_the_manifest_sees_content_mode_links_and_strangers(tmp_path):
     assert "l was changed" in fs.manifest_faults(before, fs.tree_manifest(tmp_path))
 
 
-def test_compiled_caches_are_not_part_of_a_manifest(tmp_path):
-    (tmp_path / "__pycache__").mkdir()
-    (tmp_path / "__pycache__" / "x.pyc").write_bytes(b"")
-    assert fs.tree_manifest(tmp_path) == {}
-
-
 def test_a_directory_has_the_mode_that_was_asked_for_from_its_first_moment(tmp_path):
     before = os.umask(0o077)
     try:
@@ -159,3 +153,10 @@ def test_only_a_full_disk_is_told_with_what_is_free(tmp_path):
     )
     assert fs.reason(OSError(13, "Permission denied"), tmp_path) == "Permission denied"
     assert fs.reason(OSError("odd"), tmp_path) == "odd"
+
+
+def test_byte_code_is_looked_at_except_in_a_virtual_environment(tmp_path):
+    for folder in ("files/__pycache__", "venv/lib/__pycache__"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "app.pyc").write_text("code")
+    assert list(fs.tree_manifest(tmp_path)) == ["files/__pycache__/app.pyc"]
