@@ -88,6 +88,8 @@ class Component:
         faults: list[str] = []
         try:
             faults += self.releases.verify(release["id"])
+            if release["artifact"] and not self.store.has(release["artifact"]["sha256"]):
+                faults.append(f"artifact {release['artifact']['sha256']} is not in the store")
             faults += self.strategy(release).drift(release)
         except (EngineError, OSError) as exc:
             faults.append(str(exc))

@@ -106,6 +106,16 @@ def test_a_changed_artifact_is_fetched_again_by_the_deploy_of_its_version(deploy
     assert (component.store.verify(digest), current(component)) == ([], "1")
 
 
+def test_a_current_release_whose_artifact_is_gone_is_no_longer_in_order(deploy, component, artifact):
+    deploy("1")
+    digest = artifact("1")["sha256"]
+    component.store.remove(digest)
+    serving = component.described(component.ledger().history.current)
+    assert f"artifact {digest} is not in the store" in component.drift(serving)
+    assert deploy("1")["status"] in ("confirmed", "unchanged")
+    assert component.drift(serving) == []
+
+
 def test_what_only_the_controller_has_is_asked_for_before_anything_is_removed(deploy, component, artifact):
     local = {**artifact("1"), "local": True}
     with pytest.raises(change.NeedsUpload, match="artifact 1 is not in the store, and only the controller has it"):
