@@ -288,12 +288,12 @@ def test_d07_bomb(host, scratch):
     bomb = tarfile.TarInfo("zeros")
     bomb.size = 10 << 30
     with gzip.open(path, "wb", 9) as out:
-        out.write(bomb.tobuf())
+        out.write(bomb.tobuf(tarfile.GNU_FORMAT))
         for _mebibyte in range(64):
             out.write(bytes(1 << 20))
     began = time.monotonic()
     found = host.send(with_archive(host.request(NEW), path))
-    unchanged(host, found, "unpacked bytes")
+    unchanged(host, found, "it unpacks to more than")
     assert time.monotonic() - began < 60
 
 
@@ -513,7 +513,7 @@ def test_d19_dns_failure_and_mirror_down(host):
 def test_a_deploy_that_changes_nothing_needs_no_network(host):
     """The whole playbook, with every source gone and no way out of the host but the way back to the controller."""
     playbook = ["ansible-playbook", "-i", str(INVENTORY), "plano.delivery.deploy", "--limit", f"{host.name},fault-db"]
-    wanted = ["-e", json.dumps({"backend_version": OLD, "backend_soak_seconds": 0.3})]
+    wanted = ["-e", json.dumps({"backend_version": OLD, "backend_soak_seconds": 1})]
     first = subprocess.run([*playbook, *wanted], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert first.returncode == 0, first.stdout
     route = host.on("ip route show default").strip()
