@@ -17,6 +17,8 @@ VENV := $(CURDIR)/.cache/venv
 # A calling shell's Python or Ansible settings must not reach the locked environment.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV ANSIBLE_COLLECTIONS_PATH ANSIBLE_ROLES_PATH ANSIBLE_INVENTORY
 export PATH := $(VENV)/bin:$(PATH)
+# What hypothesis keeps between runs.
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 PLAYBOOK := ansible-playbook --inventory $(INVENTORY)

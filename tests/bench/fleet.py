@@ -157,7 +157,7 @@ def expect(version: str, count: int) -> None:
 
 
 def remove(count: int) -> None:
-    for _ in range(3):
+    for _attempt in range(3):
         # On a busy machine podman loses sight of a host it is just killing, and finds it gone when asked again.
         run([PODMAN, "rm", "--force", "--ignore", "--time", "2", DATABASE, *map(name, range(count))], check=False)
     run([PODMAN, "rmi", "--force", "--ignore", SNAPSHOT], check=False)

@@ -1,4 +1,4 @@
-"""Run on a host, with its HAProxy configuration in CONFIG: a second HAProxy, on ports of its own, before a backend that answers
+"""Run on a host, with its HAProxy configuration as the argument: a second HAProxy, on ports of its own, before a backend that answers
 one request of each connection and closes it at the very moment the next one comes, as a server does whose idle time is over.
 """
 
@@ -6,6 +6,7 @@ import http.client
 import re
 import socketserver
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -21,8 +22,7 @@ class Backend(socketserver.BaseRequestHandler):
             self.request.recv(65536)
 
 
-config = CONFIG  # noqa: F821
-config = re.sub(r"bind :\d+", f"bind 127.0.0.1:{FRONT}", config)
+config = re.sub(r"bind :\d+", f"bind 127.0.0.1:{FRONT}", sys.argv[1])
 config = re.sub(r"bind 127.0.0.1:180\d\d", "bind 127.0.0.1:19082", config)
 config = re.sub(r"127.0.0.1:1808[12]$", f"127.0.0.1:{BACK}", config, flags=re.MULTILINE)
 config = config.replace("/run/haproxy/admin.sock", "/run/plano-load-admin.sock")

@@ -101,7 +101,7 @@ class Environment:
         ]
 
     def wait_until_it_serves(self) -> None:
-        for _ in range(60):
+        for _attempt in range(60):
             try:
                 with urllib.request.urlopen(f"http://{self.address}:{PORT}/health", timeout=5):
                     return

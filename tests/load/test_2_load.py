@@ -37,7 +37,7 @@ def test_a_backend_that_stops_is_seen(environment: Environment) -> None:
 def test_a_backend_may_close_idle_connections_when_it_likes(environment: Environment) -> None:
     """The deployed configuration, in front of a backend that closes each connection just when it would be used again."""
     config = environment.on(environment.app, "cat", "/etc/haproxy/haproxy.cfg")
-    assert environment.on(environment.app, "python3", "-", text=f"CONFIG = {config!r}\n{REUSE.read_text()}") == (
+    assert environment.on(environment.app, "python3", "-", config, text=REUSE.read_text()) == (
         "GET 201\nGET 201\nPOST 201\nPOST 201\n"
     )
 

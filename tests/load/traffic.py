@@ -84,7 +84,7 @@ class Connection:
         protocol, status = head[0].split(" ")[:2]
         if protocol != "HTTP/1.1":
             raise ValueError(f"not an HTTP/1.1 answer: {head[0]}")
-        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+        fields = {name.lower(): value.strip() for name, _colon, value in (line.partition(":") for line in head[1:])}
         self.ended = fields.get("connection", "").lower() == "close"
         # A body that only ends with the connection could be cut off unnoticed, so there must be a length.
         return Answer(int(status), await self._reader.readexactly(int(fields["content-length"])))
