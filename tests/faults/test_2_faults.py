@@ -396,7 +396,7 @@ def test_d11_two_concurrent_deploys(hosts, say):
     for each in rounds:
         assert [state for state, _change in each] == ["staged", "switched", "confirmed"]
         assert len({change for _state, change in each}) == 1
-    assert won["one after the other"] <= RACES // 5, won
+    assert won["one after the other"] <= RACES // 3, won
     say(f"{RACES} races: {won}")
 
 
@@ -406,7 +406,7 @@ def race_request(number: str, name: str) -> Request:
         "version": f"{number}-{name}",
         "files": [{"dest": "config/race", "content": f"{number} {name}\n"}],
         # Long enough that the other one comes while it is held, however busy the machine is.
-        "validate": [["sleep", "1.2"]],
+        "validate": [["sleep", "1.6"]],
         "activation": {"strategy": "none"},
         "change": {"id": f"race-{number}-{name}", "actor": "a test", "reason": "", "commit": ""},
         "keep": 1,
@@ -552,14 +552,14 @@ def test_r01_rollback_previous_pruned(host):
     gone = next(
         entry["release"] for entry in reversed(entries) if entry["state"] == "confirmed" and entry["version"] == OLD
     )
-    host.on(f"mv /opt/plano/backend/releases/{gone} /root/kept")
+    host.on(f"mv /opt/plano/backend/releases/{gone} /var/tmp/kept")
     try:
         done = host.plano("rollback", "backend", "--to", gone)
         assert done.returncode == 2
         assert f"backend {gone} was never confirmed on this host or is no longer kept; candidates: " in done.stderr
         assert host.version == NEW
     finally:
-        host.on(f"mv /root/kept /opt/plano/backend/releases/{gone}")
+        host.on(f"mv /var/tmp/kept /opt/plano/backend/releases/{gone}")
 
 
 @on_one_host
