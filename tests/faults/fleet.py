@@ -88,6 +88,7 @@ class Fleet:
 
     def status(self, host: str) -> dict[str, dict[str, Any]]:
         """Return what the host itself says of its components."""
+        # It exits with 1 where anything drifted, which is for the caller to judge.
         found = json.loads(self.on(host, "/opt/plano/bin/plano status --json || true"))
         return {item["component"]: item for item in found}
 

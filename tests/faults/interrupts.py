@@ -28,6 +28,7 @@ INTERRUPTIONS = {
     "cut SSH": 0.05,
     "power cycle": 0.05,
 }
+# pkill fails when nothing of that name runs, because the change has not come so far or is over: that is a hit too.
 ENGINE = "pkill -KILL -f '^/usr/bin/python3 -I /opt/plano/bin/plano carry-out' || true"
 MODULE = "pkill -KILL -fx '/usr/bin/python3 -' || true"
 ON_HOST = {

@@ -328,12 +328,11 @@ def test_d08_disk_full_staging(host):
 @on_one_host
 def test_d08_disk_full_before_the_records(host):
     with small_disk(host, "/var/lib/plano/backend", "4m"):
+        # dd fails when the disk is full, which is what it is for; so does the next one.
         host.on("dd if=/dev/zero of=/var/lib/plano/backend/filler bs=64k 2>/dev/null || true")
         found = host.deploy(NEW)
         host.on("rm /var/lib/plano/backend/filler")
-        unchanged(
-            host, found, "cannot keep the secrets" if "secrets" in found["msg"] else "no space to record a change"
-        )
+        unchanged(host, found, "no space to record a change", "run the same command again")
     host.assert_converges(NEW)
 
 
@@ -498,9 +497,7 @@ def test_d19_dns_failure_and_mirror_down(host):
     unchanged(host, found, "no source has artifact 1.1.0", "mirror.invalid", "127.0.0.1:9", "Connection refused")
     # The other version is on the host: a rollback asks nobody.
     host.must_deploy(NEW)
-    host.on(
-        "mv /etc/resolv.conf /etc/resolv.kept 2>/dev/null || cp /etc/resolv.conf /etc/resolv.kept; ip route del default"
-    )
+    host.on("ip route del default")
     try:
         done = host.plano("rollback", "backend", "--to", OLD)
     finally:
@@ -517,11 +514,11 @@ def test_a_deploy_that_changes_nothing_needs_no_network(host):
     first = subprocess.run([*playbook, *wanted], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert first.returncode == 0, first.stdout
     route = host.on("ip route show default").strip()
-    host.on("ip route del default; mv /etc/resolv.conf /etc/resolv.kept 2>/dev/null || true")
+    host.on("ip route del default")
     try:
         again = subprocess.run([*playbook, *wanted], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     finally:
-        host.on(f"ip route add {route}; mv /etc/resolv.kept /etc/resolv.conf 2>/dev/null || true")
+        host.on(f"ip route add {route}")
     assert again.returncode == 0, again.stdout
     assert re.search(rf"{host.name} +: ok=\d+ +changed=0 +unreachable=0 +failed=0", again.stdout), again.stdout
 

@@ -95,10 +95,13 @@ class Strategy:
 
     def hold(self, current: dict[str, Any], at_boot: bool) -> None:
         """Make the disk say what the ledger says of *current*, the confirmed release, so that it also survives a reboot."""
-        if self.pointed_at() != f"releases/{current['id']}":
-            self.point(current)
+        self.mend_link(current)
         for unit in self.units(current):
             self.host.enable(unit)
+
+    def mend_link(self, current: dict[str, Any]) -> None:
+        if self.pointed_at() != f"releases/{current['id']}":
+            self.point(current)
 
     def pointed_at(self) -> str | None:
         return os.readlink(self.layout.current) if self.layout.current.is_symlink() else None
@@ -406,8 +409,7 @@ class BlueGreen(Strategy):
         slot = self.slot_of(current)
         if slot is None:
             return  # status shows it as drift; guessing a slot could stop the one that serves
-        if self.pointed_at() != f"releases/{current['id']}":
-            self.point(current)
+        self.mend_link(current)
         proxy = self.proxy(current)
         self.enable_only(current, slot)
         if at_boot:
