@@ -26,6 +26,9 @@ SPACE_RESERVE = 64 << 20
 # A wheel unpacks to about three times its size (measured on the sample backend), compiled caches included.
 VENV_FACTOR = 4
 
+# What builds below staging ends with this process, however that ends: else it would go on writing where the next run sweeps.
+MORTAL = ("setpriv", "--pdeathsig", "KILL")
+
 # Where Debian's python3-venv keeps the pip that it puts into new environments.
 PIP_WHEELS = Path("/usr/share/python-wheels")
 
@@ -236,10 +239,11 @@ class Store:
                 "cannot build the virtual environment: Debian's python3-venv is not installed on this host"
             )
         venv = tree / "venv"
-        self.host.must(["/usr/bin/python3", "-m", "venv", "--without-pip", str(venv)])
+        self.host.must([*MORTAL, "/usr/bin/python3", "-m", "venv", "--without-pip", str(venv)])
         files = tree / "files"
         done = self.host.run(
             [
+                *MORTAL,
                 str(venv / "bin/python"),
                 str(wheels[-1] / "pip"),
                 "install",

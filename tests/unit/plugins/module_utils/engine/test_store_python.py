@@ -9,7 +9,9 @@ import hashlib
 import io
 import os
 import subprocess
+import sys
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -94,6 +96,30 @@ def test_a_wheel_of_another_digest_than_pinned_is_refused(store, artifact):
         store.add(artifact("0" * 64))
     assert store.digests() == []
     assert [path.name for path in store.root.iterdir()] == ["sha256"]
+
+
+def test_what_builds_ends_with_the_run_that_started_it(tmp_path):
+    script = (
+        "from ansible_collections.plano.delivery.plugins.module_utils.engine import store, systemd\n"
+        "systemd.Host().run([*store.MORTAL, 'sh', '-c', 'echo $$ >pid && mv pid started && exec sleep 60'])\n"
+    )
+    started = tmp_path / "started"
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    run = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path})
+    try:
+        wait_for(started.exists)
+    finally:
+        run.kill()
+        run.wait()
+    builder = Path("/proc", started.read_text().strip())
+    wait_for(lambda: not builder.exists())
+
+
+def wait_for(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_host_without_pip_is_told_what_to_install(store, artifact, tmp_path, monkeypatch):
