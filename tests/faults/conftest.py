@@ -20,7 +20,9 @@ PACKAGES = "strace faketime"
 
 def playbook(*words: str, wrapper: tuple[str, ...] = ("ansible-playbook",)) -> None:
     command = [*wrapper, "--inventory", str(INVENTORY), *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False
+    )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
 
 

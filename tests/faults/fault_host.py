@@ -71,12 +71,12 @@ class Run:
         self.change = request["change"]["id"]
 
     def result(self, seconds: float = RUN_SECONDS) -> Result:
-        """Wait for its end; a run that was cut off has no status and says so."""
+        """Wait for its end. A run that found no answer to give has its status, too: "error", or "cut off"."""
         out, errors = self.process.communicate(timeout=seconds)
         for line in out.decode(errors="replace").splitlines():
             if line.startswith("{"):
                 found: Result = json.loads(line)
-                return found
+                return {"status": "error", **found}
         return {"status": "cut off", "msg": errors.decode(errors="replace")[-2000:]}
 
 
@@ -161,6 +161,7 @@ class FaultHost:
         """Run the engine's command on the host, without any controller."""
         return subprocess.run(
             [ROOT / "tools" / "podman", "exec", self.name, "/opt/plano/bin/plano", *words],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=RUN_SECONDS,

@@ -122,7 +122,8 @@ class Loop:
             return self.host.start(request)
         command = [*self.host.ssh, "sudo", "/opt/plano/bin/plano", "rollback", "backend", "--allow-rejected"]
         command += ["--to", str(request["artifact"]["version"]), "--reason", request["change"]["id"]]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # Never the terminal's own: ssh makes its input non-blocking, and when it is killed, it stays so for all who share it.
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         return Run(process, request)
 
     def measure(self) -> None:
@@ -153,7 +154,10 @@ class Loop:
         look = PHASE.replace("@CHANGE@", request["change"]["id"])
         # Already on the host and asleep when the operation begins, so that it strikes in time.
         striker = subprocess.Popen(
-            self.host.console(f"sleep {moment:.3f}\n{look}\n{ON_HOST.get(how, '')}"), stdout=subprocess.PIPE, text=True
+            self.host.console(f"sleep {moment:.3f}\n{look}\n{ON_HOST.get(how, '')}"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         run = self.launch(action, request)
         where = striker.communicate(timeout=120)[0].split()[0]
