@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -233,11 +234,15 @@ def table(record: Record) -> str:
             ]
             rows.append((f"{name}, 1 s around the switch", len(windows), within(requests, windows)))
     rows.append(("the whole run", 1, requests))
+    slow = Counter(r.kind for name, _times, found in rows if "switch" in name for r in found if r.seconds > 3 * usual)
     lines = [
         "| while | times | requests | failed | p50 ms | p99 ms | p99 to steady | slowest ms | slower than 3 x steady p99 |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
         *(_row(name, times, found, usual) for name, times, found in rows if found),
     ]
+    if slow:
+        said = ", ".join(f"{kind} ({count})" for kind, count in slow.most_common())
+        lines += ["", f"Slower than 3 x the steady p99 around a switch: {said}."]
     ended = [upload.end - upload.begin for upload in record.uploads if not upload.failure]
     return "\n".join(
         [

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 from uuid import UUID, uuid4
 
+import anyio.lowlevel
 from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -40,6 +41,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await _warm()
         async with pool:
             yield
 
@@ -132,6 +134,12 @@ def create_app(settings: ServeSettings) -> FastAPI:
         return found
 
     return app
+
+
+async def _warm() -> None:
+    """Load what the libraries leave for the first request that needs it, while all others would wait."""
+    await anyio.lowlevel.checkpoint()
+    await asyncio.to_thread(csvfile.parse, csvfile.SAMPLE, segments=False)
 
 
 def _no_distribution(number: int) -> HTTPException:

@@ -16,6 +16,7 @@ from typing import Final
 REQUIRED: Final = ("external_id", "name", "email", "valid_from")
 OPTIONAL: Final = ("valid_until",)
 SEGMENT: Final = "segment"
+SAMPLE: Final = b"external_id,name,email,valid_from\n1,Ana,ana@example.org,2026-01-31\n"
 
 _EXTERNAL_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
