@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 # Three levels below the root, as the group variables of the test inventories expect.
 INVENTORY = ROOT / ".cache" / "bench-fleet" / "inventory"
-GROUP_VARS = ROOT / "tests" / "fleet" / "inventory" / "group_vars"
+GROUP_VARS = ROOT / "tests" / "faults" / "inventory" / "group_vars"
 PODMAN = str(ROOT / "tools" / "podman")
 NETWORK, SUBNET = "plano-fleet", "10.89.23"
 DATABASE, FIRST_ADDRESS = "bench-db", 101
