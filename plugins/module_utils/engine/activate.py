@@ -38,6 +38,8 @@ class Strategy:
         self.host = host
         # Where there are slots: the one that the new release gets, chosen by prepare() or known from the ledger.
         self.slot: str | None = None
+        # What a person should know of a change that went well otherwise.
+        self.warnings: list[str] = []
 
     def words(self, release: dict[str, Any]) -> dict[str, str]:
         return tokens(self.layout, release)
@@ -426,12 +428,19 @@ class BlueGreen(Strategy):
     def retire_name(self) -> str:
         return f"plano-{self.layout.component}-retire"
 
+    def standbys(self, current: dict[str, Any]) -> list[str]:
+        serving = self.slot_of(current) or self.proxy(current).recorded()
+        return [slot for slot in SLOTS if slot != serving]
+
+    def await_standby(self, current: dict[str, Any]) -> None:
+        """Wait for the last request of the slot that does not serve; nothing is changed, so no lock is needed."""
+        for slot in self.standbys(current):
+            self.proxy(current).await_last(slot, self.drain_seconds(current))
+
     def retire(self, current: dict[str, Any]) -> None:
         """Stop the slot that does not serve, once its last request has ended."""
-        serving = self.slot_of(current) or self.proxy(current).recorded()
-        for slot in SLOTS:
-            if slot != serving:
-                self.stop_slot(current, slot)
+        for slot in self.standbys(current):
+            self.stop_slot(current, slot)
 
     def stop_slot(self, release: dict[str, Any], slot: str) -> None:
         unit = self.unit(release, slot)
@@ -440,8 +449,17 @@ class BlueGreen(Strategy):
         proxy = self.proxy(release)
         if proxy.recorded() == slot and proxy.serving() == slot and self.layout.current.exists():
             raise EngineError(f"slot {slot} still serves; it is not stopped")
-        proxy.drain(slot, self.drain_seconds(release))
+        self.drain(release, slot)
         self.host.stop(unit)
+
+    def drain(self, release: dict[str, Any], slot: str) -> None:
+        """Let the requests in flight on *slot* end; say so when their time was not enough."""
+        seconds = self.drain_seconds(release)
+        if not self.proxy(release).drain(slot, seconds):
+            self.warnings.append(
+                f"slot {slot} still had requests in flight after {seconds:g} s; they end with its process "
+                "(more drain_seconds give them more time)"
+            )
 
     def drain_seconds(self, release: dict[str, Any]) -> float:
         seconds = release["activation"].get("drain_seconds")
@@ -469,7 +487,7 @@ class BlueGreen(Strategy):
         self.unlink(new, old)
         if failed is not None:
             self.host.disable(self.unit(new, failed))
-            self.proxy(new).drain(failed, self.drain_seconds(new))
+            self.drain(new, failed)
             self.host.stop(self.unit(new, failed))
 
     def restore_files(self, new: dict[str, Any], old: dict[str, Any] | None) -> None:

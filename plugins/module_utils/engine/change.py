@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import fs, health
-from .activate import Strategy, strategy, validate
+from .activate import BlueGreen, Strategy, strategy, validate
 from .errors import EngineError
 from .ledger import (
     CONFIRMED,
@@ -394,12 +394,14 @@ class Attempt:
     order: Order
     taken_over: dict[str, Any] | None = None
     phases: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def run(self) -> dict[str, Any]:
         past = self.ledger.history
         new = self.component.releases.description(self.order.release)
         old = self.component.described(past.current)
         acting = self.component.strategy(new)
+        acting.warnings = self.warnings
         self._allow(past, new)
         acting.clear_temps(new)
         fs.remove_temps(self.ledger.head_path)
@@ -426,7 +428,7 @@ class Attempt:
             self._after(acting, new, old)
         except (EngineError, OSError) as exc:
             # The release serves and is confirmed; what is left over is said, not undone.
-            outcome["warnings"] = [f"{self.component.name} {new['id']} is confirmed, but tidying up met: {exc}"]
+            self.warnings.append(f"{self.component.name} {new['id']} is confirmed, but tidying up met: {exc}")
         return outcome
 
     def _allow(self, past: History, new: dict[str, Any]) -> None:
@@ -534,6 +536,7 @@ class Attempt:
             "previous": previous,
             "message": message,
             "phases": self.phases,
+            "warnings": self.warnings,
             "artifact": new["artifact"]["sha256"] if new["artifact"] else None,
             "attempt": self.order.attempt,
             "change": self.order.change["id"],
@@ -636,14 +639,21 @@ def _finish_interrupted(component: Component, ledger: Ledger, at_boot: bool) -> 
     return f"{component.name}: {last['release']} reverted to {past.current}, because {reason}"
 
 
-def retire(component: Component) -> None:
-    """Stop the standby when its bake time is over."""
+def retire(component: Component) -> list[str]:
+    """Stop the standby when its bake time is over. Returns what a person should know of it."""
+    current = component.described(component.ledger().history.current)
+    acting = component.strategy(current) if current else None
+    if current and isinstance(acting, BlueGreen):
+        # Not under the lock: a rollback that comes now need not wait for other people's requests.
+        acting.await_standby(current)
     with Lock(component.layout.lock, component.name) as lock:
         lock.acquire({"change": "retire", "release": HOUSEKEEPING, "since": utc_now()}, wait=60.0)
         current = component.described(component.ledger().history.current)
         acting = component.strategy(current) if current else None
-        if current and acting and hasattr(acting, "retire"):
+        if current and isinstance(acting, BlueGreen):
             acting.retire(current)
+            return acting.warnings
+    return []
 
 
 def releases_to_prune(past: History, on_disk: list[str], keep: int) -> list[str]:

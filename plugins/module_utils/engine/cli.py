@@ -152,6 +152,8 @@ def _say(outcome: dict[str, Any]) -> int:
         words += f" (switch {outcome['phases']['switch'] * 1000:.0f} ms)"
     good = outcome["status"] in (CONFIRMED, change.UNCHANGED)
     say(words if good else f"{words}: {outcome['message']}", error=not good)
+    for warning in outcome.get("warnings") or []:
+        say(f"plano: {warning}", error=True)
     return EXIT_OK if good else EXIT_REFUSED if outcome["status"] == change.REFUSED else EXIT_FAULT
 
 
@@ -205,7 +207,8 @@ def _recover(args: argparse.Namespace) -> int:
 
 
 def _retire(args: argparse.Namespace) -> int:
-    change.retire(_component(args.component))
+    for warning in change.retire(_component(args.component)):
+        say(f"plano: {args.component}: {warning}", error=True)
     return EXIT_OK
 
 

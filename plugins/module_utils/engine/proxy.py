@@ -134,6 +134,11 @@ class Proxy:
         if recorded not in (None, slot) and self.serving() != recorded:
             # Somebody else spoke to HAProxy. The slot is about to be stopped, so this is the last moment to mend it.
             self.switch(recorded)
+        return self.await_last(slot, deadline - time.monotonic())
+
+    def await_last(self, slot: str, seconds: float) -> bool:
+        """The waiting of drain() alone, which changes nothing and may go on beside a change of somebody else."""
+        deadline = time.monotonic() + seconds
         while self.sessions(slot) > 0:
             if time.monotonic() >= deadline:
                 return False

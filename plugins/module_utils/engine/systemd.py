@@ -138,5 +138,6 @@ class Host:
         self.must(["systemd-run", "--quiet", "--collect", f"--unit={name}", f"--on-active={seconds:.0f}", *argv])
 
     def forget(self, name: str) -> None:
-        self.run(["systemctl", "stop", f"{name}.timer"])
+        """Give up what was planned, and end it where it has begun: by its lock, or waiting for it, it does no harm half done."""
+        self.run(["systemctl", "stop", f"{name}.timer", f"{name}.service"])
         self.run(["systemctl", "reset-failed", f"{name}.timer", f"{name}.service"])

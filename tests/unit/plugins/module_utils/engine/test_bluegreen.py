@@ -13,6 +13,7 @@ from ansible_collections.plano.delivery.plugins.module_utils.engine import chang
 from ansible_collections.plano.delivery.plugins.module_utils.engine.activate import BlueGreen
 from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
 from ansible_collections.plano.delivery.plugins.module_utils.engine.ledger import Ledger
+from ansible_collections.plano.delivery.plugins.module_utils.engine.lock import Lock
 
 
 class Killed(BaseException):
@@ -288,7 +289,10 @@ def test_a_failed_release_with_no_time_to_drain_is_stopped_at_once(site, hurried
     site.haproxy.sessions["blue"] = [1]
     activation = {**site.request("2")["activation"], "drain_seconds": 0}
     before = hurried.skipped
-    site.deploy("2", activation=activation)
+    outcome = site.deploy("2", activation=activation)
+    assert outcome["warnings"] == [
+        "slot blue still had requests in flight after 0 s; they end with its process (more drain_seconds give them more time)"
+    ]
     assert warm(site, "blue") is None
     assert hurried.skipped - before < 15
 
@@ -479,6 +483,23 @@ def test_recovery_guesses_no_slot_when_none_holds_the_release(site):
     assert change.recover(site.component) is None
     assert warm(site, "green").startswith("1-")
     assert not site.layout.current.is_symlink()
+
+
+def test_nobody_waits_for_requests_that_only_keep_a_standby_from_its_end(site, monkeypatch):
+    site.deploy("1")
+    site.deploy("2")
+    site.haproxy.sessions["green"] = [1, 0]
+    held = []
+
+    def sleep(_seconds):
+        with Lock(site.layout.lock, "app") as lock:
+            lock.acquire({"change": "c-9", "release": "9", "since": "now"}, wait=0.0)
+            held.append(lock)
+
+    monkeypatch.setattr("ansible_collections.plano.delivery.plugins.module_utils.engine.proxy.time.sleep", sleep)
+    change.retire(site.component)
+    assert held
+    assert (warm(site, "green"), site.served()) == (None, "2")
 
 
 def test_retiring_stops_the_standby_once_its_last_request_has_ended(site):

@@ -272,6 +272,17 @@ def test_a_standby_that_cannot_be_retired_is_told(plano, site):
     assert complaint.startswith("plano: HAProxy's master does not answer on")
 
 
+def test_requests_that_a_retired_standby_cuts_off_are_told(plano, site, hurried):
+    site.deploy("1")
+    site.deploy("2")
+    site.haproxy.sessions["green"] = [1]
+    code, _said, complaint = plano("retire", "app")
+    assert (code, site.running("app@green.service")) == (0, None)
+    assert complaint.startswith(
+        "plano: app: slot green still had requests in flight after 2 s; they end with its process"
+    )
+
+
 def order(site, tmp_path, release):
     path = tmp_path / "order"
     path.write_text(json.dumps(Order.new(release, {"id": "c-1"}).__dict__))

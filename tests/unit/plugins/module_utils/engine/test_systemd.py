@@ -112,7 +112,7 @@ def test_a_plan_replaces_the_one_before_and_can_be_forgotten(host):
     host.later("plano-app-retire", 900.4, ["/opt/plano/bin/plano", "retire", "app"])
     assert host.is_planned("plano-app-retire") is True
     assert host.calls[:3] == [
-        ["systemctl", "stop", "plano-app-retire.timer"],
+        ["systemctl", "stop", "plano-app-retire.timer", "plano-app-retire.service"],
         ["systemctl", "reset-failed", "plano-app-retire.timer", "plano-app-retire.service"],
         [
             "systemd-run",
