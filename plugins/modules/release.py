@@ -137,10 +137,16 @@ options:
       - How the release begins to serve. Key C(strategy) is one of V(bluegreen), V(restart), V(reload) and V(none).
         Other keys are C(unit), C(unit_file), C(commands), C(withdraw), C(restart_when), C(start_timeout), C(soak_seconds) (seconds), and for
         V(bluegreen) C(ports), C(proxy), C(drain_seconds), C(bake_seconds).
+      - With V(reload), a process that was started in another way is restarted instead, when the unit sets C(PLANO_UNIT=@UNIT@).
+      - With V(restart), C(state_files) names files that a newer artifact converts. They are copied while the service is stopped, and put
+        back when the old artifact comes back; what the newer one made of them is kept.
     type: dict
     default: {}
   health:
-    description: Checks of C(type) V(http), V(tcp) or V(command) that prove the release. No evidence is failure.
+    description:
+      - Checks of C(type) V(http), V(tcp) or V(command) that prove the release. No evidence is failure.
+      - For V(http), C(ca) is a file with the only certificates believed, C(user) and C(password_file), for example below C(@SECRETS@), are sent as
+        basic authentication.
     type: list
     elements: dict
     default: []

@@ -9,6 +9,7 @@ step the new one had reached, and is safe to run twice.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from . import fs, health
 from .errors import EngineError
 from .proxy import Proxy
 from .release import SLOTS, Layout, expand, tokens
+from .state import State
 from .systemd import UNIT_SECONDS, Host
 
 START_SECONDS = 30.0
@@ -181,8 +183,14 @@ class Strategy:
 
     def text(self, release: dict[str, Any], path: str, words: dict[str, str]) -> str:
         source = self.layout.releases / release["id"] / path
-        body: str = expand(source.read_text(encoding="utf-8"), words)
+        template = source.read_text(encoding="utf-8")
+        body: str = expand(template, {**words, "UNIT": self.unit_digest(template, words)})
         return f"# Release {release['id']}, written by the plano engine; changes here are lost.\n{body}"
+
+    @staticmethod
+    def unit_digest(template: str, words: dict[str, str]) -> str:
+        """Return what @UNIT@ stands for: the same for two releases whose processes are started in the same way."""
+        return hashlib.sha256(expand(template, {**words, "ID": ""}).encode()).hexdigest()[:16]
 
     def write_unit(self, release: dict[str, Any]) -> None:
         unit, unit_file = release["activation"].get("unit"), release["activation"].get("unit_file")
@@ -200,6 +208,12 @@ class Strategy:
         unit = new["activation"].get("unit")
         if unit and new["activation"].get("unit_file"):
             self.host.stop(unit)
+
+    def restart(self, unit: str) -> None:
+        self.host.run(["systemctl", "reset-failed", unit])
+        done = self.host.run(["systemctl", "restart", unit], UNIT_SECONDS)
+        if done.code != 0:
+            raise EngineError(f"{unit} did not restart: {done.why}{self.host.journal(unit)}")
 
     def commands(self, release: dict[str, Any]) -> bool:
         """Run the release's own commands; say whether it has any."""
@@ -224,17 +238,56 @@ class Nothing(Strategy):
 
 
 class Restart(Strategy):
-    """Stop the old, start the new."""
+    """Stop the old, start the new.
+
+    ``state_files`` are those that a newer artifact converts when it starts: they are kept as the old one leaves them, and put
+    back when it comes back.
+    """
+
+    def __init__(self, layout: Layout, host: Host) -> None:
+        super().__init__(layout, host)
+        self.state = State(layout.state)
+        self.rollback = False
+
+    @staticmethod
+    def converts(one: dict[str, Any], other: dict[str, Any] | None) -> bool:
+        return bool(other and one["activation"].get("state_files") and one["artifact"] != other["artifact"])
+
+    def prepare(self, new: dict[str, Any], old: dict[str, Any] | None, rollback: bool) -> dict[str, float]:
+        self.rollback = rollback
+        if old is not None and self.converts(old, new):
+            # A copy from an earlier stay is worth nothing: what *old* has in place is newer.
+            self.state.drop(old["id"])
+            self.state.need_room(old["activation"]["state_files"])
+        return super().prepare(new, old, rollback)
+
+    def switch(self, new: dict[str, Any], old: dict[str, Any] | None) -> float:
+        if old is not None and self.converts(old, new):
+            self.host.stop(old["activation"]["unit"])
+            self.state.keep(old["id"], old["activation"]["state_files"])
+            if self.rollback and self.state.has(new["id"]):
+                names = self.state.restore(new["id"])
+                self.warnings.append(
+                    f"{', '.join(names)} went back to what {new['id']} left; what {old['id']} made of it is kept in "
+                    f"{self.state.path(old['id'])}"
+                )
+        return super().switch(new, old)
+
+    def revert(self, new: dict[str, Any], old: dict[str, Any] | None) -> None:
+        if old is not None and self.converts(old, new) and self.state.has(old["id"]):
+            self.host.stop(old["activation"]["unit"])
+            self.state.restore(old["id"])
+        super().revert(new, old)
+
+    def restore_files(self, new: dict[str, Any], old: dict[str, Any] | None) -> None:
+        if old is not None and self.converts(old, new) and self.state.has(old["id"]):
+            self.state.restore(old["id"])
+        super().restore_files(new, old)
 
     def apply(self, release: dict[str, Any]) -> None:
         super().apply(release)
-        if self.commands(release):
-            return
-        unit = release["activation"]["unit"]
-        self.host.run(["systemctl", "reset-failed", unit])
-        done = self.host.run(["systemctl", "restart", unit], UNIT_SECONDS)
-        if done.code != 0:
-            raise EngineError(f"{unit} did not restart: {done.why}{self.host.journal(unit)}")
+        if not self.commands(release):
+            self.restart(release["activation"]["unit"])
 
 
 class Reload(Strategy):
@@ -247,8 +300,22 @@ class Reload(Strategy):
         unit = release["activation"]["unit"]
         if not self.host.is_active(unit):
             self.host.start(unit)
-            return
-        self.reload(release, unit)
+        elif self.outlived(release, unit):
+            self.restart(unit)
+        else:
+            self.reload(release, unit)
+
+    def outlived(self, release: dict[str, Any], unit: str) -> bool:
+        """Say whether the process was started in another way than *release* starts it: another artifact, other arguments or secrets.
+
+        It tells by the variable PLANO_UNIT, which the unit of a release sets to @UNIT@; without one, a reload must do.
+        """
+        path = release["activation"].get("unit_file")
+        if not path:
+            return False
+        template = (self.layout.releases / release["id"] / path).read_text(encoding="utf-8")
+        wanted = self.unit_digest(template, self.words(release))
+        return "@UNIT@" in template and self.host.environment(unit).get("PLANO_UNIT") != wanted
 
     def reload(self, release: dict[str, Any], unit: str) -> None:
         done = self.host.run(["systemctl", "reload", unit], UNIT_SECONDS)

@@ -17,6 +17,7 @@ from .systemd import UNIT_DIR, Host
 MODULES = (
     "__init__",
     "activate",
+    "state",
     "archive",
     "bundle",
     "change",

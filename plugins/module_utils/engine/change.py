@@ -680,6 +680,7 @@ def prune(component: Component, ledger: Ledger, keep: int, change: dict[str, Any
         for name in gone:
             # In this order: what the ledger calls pruned nobody would look for on the disk again.
             component.releases.remove(name)
+            fs.remove_tree(component.layout.state / name)
             ledger.append(PRUNED, name, component=component.name, change=change)
         _sweep_store(component)
         _sweep_secrets(component)

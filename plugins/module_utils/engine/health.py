@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import socket
+import ssl
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any, Callable, Sequence
 
 from .systemd import Host
@@ -30,10 +33,26 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
 
 
-def _get(url: str, headers: dict[str, str]) -> tuple[int, bytes]:
-    request = urllib.request.Request(url, headers={"User-Agent": "plano-engine", **headers})
+def _opener_of(check: dict[str, Any]) -> urllib.request.OpenerDirector:
+    """Return what opens the URL of *check*: over TLS it believes the certificates in the file ``ca`` alone, where there is one."""
+    if not check.get("ca"):
+        return _opener
+    handler = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=check["ca"]))
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect, handler)
+
+
+def _headers_of(check: dict[str, Any]) -> dict[str, str]:
+    headers = {"User-Agent": "plano-engine", **(check.get("headers") or {})}
+    if check.get("user"):
+        password = Path(check["password_file"]).read_text(encoding="utf-8").rstrip("\n")
+        headers["Authorization"] = "Basic " + base64.b64encode(f"{check['user']}:{password}".encode()).decode()
+    return headers
+
+
+def _get(check: dict[str, Any]) -> tuple[int, bytes]:
+    request = urllib.request.Request(check["url"], headers=_headers_of(check))
     try:
-        with _opener.open(request, timeout=PROBE_SECONDS) as answer:
+        with _opener_of(check).open(request, timeout=PROBE_SECONDS) as answer:
             return answer.status, answer.read(BODY_LIMIT)
     except urllib.error.HTTPError as exc:
         with exc:
@@ -41,10 +60,14 @@ def _get(url: str, headers: dict[str, str]) -> tuple[int, bytes]:
 
 
 def check_http(check: dict[str, Any]) -> str | None:
-    """GET ``url``; the status must be ``status`` and the JSON body must hold every pair of ``expect``."""
+    """GET ``url``; the status must be ``status`` and the JSON body must hold every pair of ``expect``.
+
+    ``ca`` is a file of the only certificates believed, ``user`` and ``password_file`` (a path, for example below @SECRETS@) are
+    sent as HTTP basic authentication.
+    """
     url, wanted = check["url"], int(check.get("status") or 200)
     try:
-        status, body = _get(url, check.get("headers") or {})
+        status, body = _get(check)
     except (OSError, ValueError) as exc:
         return f"{url} does not answer ({getattr(exc, 'reason', exc)})"
     if status != wanted:

@@ -77,6 +77,10 @@ class Layout:
         return self.var / self.component / "secrets"
 
     @property
+    def state(self) -> Path:
+        return self.var / self.component / "state"
+
+    @property
     def staging_lock(self) -> Path:
         return self.opt / ".staging.lock"
 
@@ -173,6 +177,11 @@ def _activation_faults(request: Mapping[str, Any], names: set[Any]) -> list[str]
         faults.append(f"activation: unit_file '{unit_file}' is not among the files of the release")
     if strategy in ("restart", "reload") and not (activation.get("unit") or activation.get("commands")):
         faults.append(f"activation: strategy {strategy} needs unit or commands")
+    for place in activation.get("state_files") or []:
+        if not str(place).startswith("/"):
+            faults.append(f"activation: state_files '{place}' must be an absolute path")
+    if activation.get("state_files") and strategy != "restart":
+        faults.append("activation: state_files are kept by strategy restart only, which stops the service")
     if strategy == "bluegreen":
         for name in ("unit", "unit_file", "ports", "proxy"):
             if not activation.get(name):
@@ -191,6 +200,8 @@ def _check_faults(check: Mapping[str, Any]) -> list[str]:
         return [f"health: type '{kind}' must be http, tcp or command"]
     if not check.get(needed[kind]):
         return [f"health: a check of type {kind} needs {needed[kind]}"]
+    if bool(check.get("user")) != bool(check.get("password_file")):
+        return [f"health: the check of {check.get('url')} needs user and password_file, or neither"]
     return []
 
 

@@ -40,6 +40,8 @@ class Done:
 class Host:
     """This host's commands and units; tests hand in one that records."""
 
+    proc = Path("/proc")
+
     def __init__(self, unit_dir: Path = UNIT_DIR) -> None:
         self.unit_dir = unit_dir
 
@@ -77,6 +79,15 @@ class Host:
         """Return the named properties of *unit*."""
         done = self.run(["systemctl", "show", unit, "--property=" + ",".join(names)])
         return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+
+    def environment(self, unit: str) -> dict[str, str]:
+        """Return the variables that the main process of *unit* was started with; empty when there is none."""
+        pid = self.show(unit, "MainPID").get("MainPID") or "0"
+        try:
+            text = (self.proc / pid / "environ").read_bytes().decode(errors="replace")
+        except OSError:
+            return {}
+        return dict(pair.split("=", 1) for pair in text.split("\0") if "=" in pair)
 
     def is_active(self, unit: str) -> bool:
         return self.show(unit, "ActiveState").get("ActiveState") in ("active", "reloading")

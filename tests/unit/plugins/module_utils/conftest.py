@@ -100,6 +100,10 @@ class FakeHost(Host):
         elif "carry-out" in argv:
             self.spawn(name, [word for word in argv[1:] if not word.startswith("--")])
 
+    def environment(self, unit: str) -> dict[str, str]:
+        text = self.units[unit].text if unit in self.units else ""
+        return dict(re.findall(r"^Environment=(\w+)=(.*)$", text, re.MULTILINE))
+
     def join(self) -> None:
         """Wait for what was spawned."""
         for thread in self.spawned:

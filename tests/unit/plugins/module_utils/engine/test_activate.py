@@ -7,9 +7,11 @@ import os
 
 import pytest
 
-from ansible_collections.plano.delivery.plugins.module_utils.engine import change
+from ansible_collections.plano.delivery.plugins.module_utils.engine import change, fs
+from ansible_collections.plano.delivery.plugins.module_utils.engine.activate import Restart
 from ansible_collections.plano.delivery.plugins.module_utils.engine.change import Component, Order
 from ansible_collections.plano.delivery.plugins.module_utils.engine.release import Layout
+from ansible_collections.plano.delivery.plugins.module_utils.engine.state import State
 from ansible_collections.plano.delivery.plugins.module_utils.engine.systemd import Done
 
 
@@ -193,6 +195,158 @@ def test_a_service_that_was_there_but_died_is_left_to_its_owner(component, host)
     host.answers["systemctl reload"] = die
     assert deploy(component, "1", "reload", {"unit": "app.service"})["status"] == "reverted"
     assert host.ran("systemctl reload") == 1
+
+
+def started_by(arguments):
+    """The unit of a service that tells in what way it was started."""
+    text = f"[Service]\nEnvironment=PLANO_UNIT=@UNIT@\nExecStart=/bin/app {arguments}\nX=@ID@\n"
+    return {**UNIT_FILE, "content": text}
+
+
+def test_a_service_is_reloaded_for_its_configuration_and_restarted_for_its_unit(component, host):
+    def change_to(version, arguments):
+        files = [started_by(arguments), {"dest": "config/app.conf", "content": version}]
+        assert deploy(component, version, "reload", files=files)["status"] == "confirmed"
+        return host.units["app.service"].pid
+
+    first = change_to("1", "--quiet")
+    assert change_to("2", "--quiet") == first
+    assert host.ran("systemctl reload app.service") == 1
+    second = change_to("3", "--loud")
+    assert second != first
+    assert "--loud" in host.units["app.service"].text
+    assert change_to("4", "--loud") == second
+
+
+def test_a_service_that_was_not_restarted_in_time_is_when_the_same_change_is_made_again(component, host):
+    deploy(component, "1", "reload", files=[started_by("--quiet")])
+    stale = host.units["app.service"].text
+    assert deploy(component, "2", "reload", files=[started_by("--loud")])["status"] == "confirmed"
+    # As if the engine had been killed between the unit's file and the restart.
+    host.units["app.service"].text = stale
+    pid = host.units["app.service"].pid
+    assert deploy(component, "3", "reload", files=[started_by("--loud"), {"dest": "more", "content": ""}])
+    assert host.units["app.service"].pid != pid
+
+
+# -- files that a newer version converts ------------------------------------------------------------
+
+
+@pytest.fixture
+def converting(component, host, tmp_path):
+    """A service that converts its file when it starts: each start of a version writes its name behind what is there."""
+    place = tmp_path / "app.db"
+    place.write_text("data")
+    place.chmod(0o640)
+
+    def start():
+        assert place.exists()
+        version = current(component)["version"] if component.ledger().history.pending is None else pointed(component)
+        if version not in place.read_text():
+            place.write_text(f"{place.read_text()} {version}")
+        host.begin("app.service")
+        return Done([], 0, "", "")
+
+    host.answers["systemctl restart app.service"] = start
+
+    def release(version, health=None):
+        activation = {**UNIT, "state_files": [str(place), str(tmp_path / "not-there")]}
+        artifact = {"version": version, "sha256": version * 64, "sources": ["file:///none"]}
+        wanted = request(version, "restart", activation, **({"health": health} if health else {}))
+        described = change.describe({**wanted, "artifact": artifact})
+        component.store.path(artifact["sha256"]).mkdir(parents=True, exist_ok=True)
+        (component.store.path(artifact["sha256"]) / "entry.json").write_text('{"files": {}}')
+        change.stage(component, {**wanted, "artifact": artifact}, described)
+        return described["id"]
+
+    def carry_out(name, rollback=False):
+        return change.carry_out(component, Order.new(name, {"id": "c"}, rollback=rollback, allow_rejected=True))
+
+    return place, release, carry_out
+
+
+def pointed(component):
+    return component.releases.description(os.readlink(component.layout.current).split("/")[1])["version"]
+
+
+def test_a_rollback_finds_the_files_as_the_old_version_left_them(component, converting):
+    place, release, carry_out = converting
+    one, two = release("1"), release("2")
+    assert carry_out(one)["status"] == carry_out(two)["status"] == "confirmed"
+    assert place.read_text() == "data 1 2"
+    outcome = carry_out(one, rollback=True)
+    assert (outcome["status"], place.read_text(), place.stat().st_mode & 0o777) == ("confirmed", "data 1", 0o640)
+    kept = component.layout.state / two
+    assert outcome["warnings"] == [f"{place} went back to what {one} left; what {two} made of it is kept in {kept}"]
+    assert (kept / "0").read_text() == "data 1 2"
+    # Forward again, from what the old version did meanwhile.
+    place.write_text("data 1 more")
+    assert carry_out(two)["status"] == "confirmed"
+    assert place.read_text() == "data 1 more 2"
+    assert carry_out(one, rollback=True)["status"] == "confirmed"
+    assert place.read_text() == "data 1 more"
+
+
+def test_a_version_that_fails_leaves_the_files_as_they_were(converting):
+    place, release, carry_out = converting
+    carry_out(release("1"))
+    assert carry_out(release("2", NEVER))["status"] == "reverted"
+    assert place.read_text() == "data 1"
+
+
+@pytest.mark.parametrize("at_boot", [False, True])
+@pytest.mark.parametrize("step", ["keep", "restart"])
+def test_a_kill_on_the_way_to_a_new_version_leaves_the_files_as_they_were(
+    component, host, converting, monkeypatch, step, at_boot
+):
+    place, release, carry_out = converting
+    carry_out(release("1"))
+    carry_out(release("2"))
+    place.write_text("data 1 2 more")
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_args):
+        place.write_text("half converted") if step == "restart" else None
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(State if step == "keep" else Restart, step, die)
+        carry_out(release("3"))
+    change.recover(component, at_boot)
+    assert place.read_text() == "data 1 2 more"
+
+
+def test_a_copy_without_room_stops_the_change_before_the_service_is(component, host, converting, monkeypatch):
+    place, release, carry_out = converting
+    carry_out(release("1"))
+    host.calls.clear()
+    monkeypatch.setattr(fs, "free_bytes", lambda path: 3 if path == component.layout.state else 1 << 40)
+    outcome = carry_out(release("2"))
+    assert outcome["status"] == "failed"
+    assert f"no space to keep {place} for a way back: 0 MB are needed below" in outcome["message"]
+    assert host.ran("systemctl stop") == 0
+
+
+def test_a_link_in_the_place_of_such_a_file_is_not_followed(component, converting, tmp_path):
+    place, release, carry_out = converting
+    carry_out(release("1"))
+    (tmp_path / "secret").write_text("1 2")
+    place.unlink()
+    place.symlink_to(tmp_path / "secret")
+    two = release("2")
+    assert carry_out(two)["status"] == "confirmed"
+    assert sorted(path.name for path in (component.layout.state).glob("*/*")) == ["index.json"]
+
+
+def test_copies_go_with_their_releases(component, converting):
+    release = converting[1]
+    names = [release(version) for version in "1234"]
+    for name in names:
+        order = Order.new(name, {"id": "c"}, keep=1)
+        assert change.carry_out(component, order)["status"] == "confirmed"
+    assert sorted(path.name for path in component.layout.state.iterdir()) == names[2:3]
 
 
 def test_commands_of_the_release_stand_in_for_the_reload(component, host):

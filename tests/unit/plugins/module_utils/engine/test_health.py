@@ -3,7 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import base64
 import socket
+import ssl
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -40,6 +43,65 @@ def base():
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory):
+    """A server that speaks TLS alone, with a certificate of its own, and answers nobody without the password."""
+    folder = tmp_path_factory.mktemp("tls")
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "1",
+    ]
+    made += ["-keyout", folder / "key", "-out", folder / "certificate", "-subj", "/CN=test"]
+    subprocess.run([*made, "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    (folder / "password").write_text("let me in\n")
+    (folder / "wrong").write_text("me too\n")
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            known = self.headers["Authorization"] == "Basic " + base64.b64encode(b"probe:let me in").decode()
+            self.send_response(200 if known else 401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate", folder / "key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"https://127.0.0.1:{server.server_port}/", folder
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        ({"ca": "certificate", "user": "probe", "password_file": "password"}, None),
+        ({"ca": "certificate", "user": "probe", "password_file": "wrong"}, "answered 401 instead of 200"),
+        ({"ca": "certificate"}, "answered 401 instead of 200"),
+        ({"user": "probe", "password_file": "password"}, "does not answer ([SSL: CERTIFICATE_VERIFY_FAILED]"),
+        ({"ca": "certificate", "user": "probe", "password_file": "none"}, "does not answer ([Errno 2] No such file"),
+        ({"ca": "none"}, "does not answer ([Errno 2] No such file"),
+    ],
+)
+def test_a_service_behind_tls_and_a_password_proves_itself_too(host, secure, more, fault):
+    url, folder = secure
+    check = {name: value if name == "user" else str(folder / value) for name, value in more.items()}
+    found = health.fault(host, [{"type": "http", "url": url, **check}])
+    assert found is None if fault is None else fault in found
 
 
 @pytest.mark.parametrize(

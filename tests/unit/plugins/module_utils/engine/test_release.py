@@ -69,6 +69,18 @@ def artifact(**changed: object) -> dict:
         ({"health": []}, "no evidence is failure"),
         ({"health": [{"type": "ping"}]}, "must be http, tcp or command"),
         ({"health": [{"type": "http"}]}, "a check of type http needs url"),
+        (
+            {"health": [{"type": "http", "url": "https://127.0.0.1/", "user": "probe"}]},
+            "the check of https://127.0.0.1/ needs user and password_file, or neither",
+        ),
+        (
+            {"activation": {"strategy": "restart", "unit": "a.service", "state_files": ["a.db"]}},
+            "state_files 'a.db' must be an absolute path",
+        ),
+        (
+            {"activation": {"strategy": "reload", "unit": "a.service", "state_files": ["/a.db"]}},
+            "state_files are kept by strategy restart only",
+        ),
     ],
 )
 def test_each_wrong_input_is_named(changed, message):

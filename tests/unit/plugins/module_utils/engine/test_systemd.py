@@ -69,6 +69,16 @@ def test_properties_are_read_whatever_they_hold(host):
     assert host.show("app.service", "Environment", "Id") == {"Environment": "A=1 B=2", "Id": "app.service"}
 
 
+def test_the_variables_of_a_process_are_those_it_was_started_with(tmp_path, monkeypatch):
+    host = Host(tmp_path)
+    monkeypatch.setattr(host, "proc", tmp_path)
+    monkeypatch.setattr(host, "show", lambda *_names: {"MainPID": "7"})
+    assert host.environment("app.service") == {}
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "environ").write_bytes(b"PLANO_UNIT=abc\0A=b=c\0odd\0")
+    assert host.environment("app.service") == {"PLANO_UNIT": "abc", "A": "b=c"}
+
+
 def test_a_service_that_reloads_is_active(host):
     host.says("systemctl show", "ActiveState=reloading\n")
     assert host.is_active("app.service") is True
