@@ -14,7 +14,7 @@ ROUNDS = int(os.environ.get("PLANO_INTERRUPTS", "100"))
 SEED = int(os.environ.get("PLANO_SEED", "1"))
 # A round takes three to ten seconds; this only ends a run that hangs.
 ROUND_SECONDS = 60
-HOSTS = ("fault-app1", "fault-app2")
+SWEPT = ("fault-app1", "fault-app2")
 
 
 def on_each(work, hosts):
@@ -24,7 +24,7 @@ def on_each(work, hosts):
 
 
 def test_kill_at_every_step(hosts: dict[str, FaultHost], say: Callable[[str], None]) -> None:
-    pair = [hosts[name] for name in HOSTS]
+    pair = [hosts[name] for name in SWEPT]
     for host in pair:
         host.must_deploy(OLD)
         host.must_deploy(NEW)
@@ -38,9 +38,9 @@ def test_kill_at_every_step(hosts: dict[str, FaultHost], say: Callable[[str], No
 
 
 def test_d02_kill_random_moment(hosts: dict[str, FaultHost], say: Callable[[str], None]) -> None:
-    pair = [hosts[name] for name in HOSTS]
-    rounds = -(-ROUNDS // len(pair))
-    tallies = on_each(lambda host: interrupt(host, rounds, rounds * ROUND_SECONDS, SEED), pair)
+    fleet = list(hosts.values())
+    rounds = -(-ROUNDS // len(fleet))
+    tallies = on_each(lambda host: interrupt(host, rounds, rounds * ROUND_SECONDS, SEED), fleet)
     total = sum(tallies, Tally())
     say(f"seed {SEED}\n{total.table()}")
     assert total.violations == []

@@ -154,7 +154,9 @@ def soak(host: Host, checks: Sequence[dict[str, Any]], seconds: float, dead: Cal
     while True:
         found = dead() or fault(host, checks)
         if found:
-            return f"healthy at first, then: {found}"
+            # A process that ends is heard of first by a connection that breaks, and a moment later by systemd, which knows why.
+            time.sleep(POLL_SECONDS)
+            return f"healthy at first, then: {dead() or found}"
         left = deadline - time.monotonic()
         if left <= 0:
             return None

@@ -151,5 +151,10 @@ def test_waiting_ends_with_the_last_fault_or_when_the_unit_is_dead(host):
 def test_a_process_that_dies_while_soaking_is_found(host):
     checks = [{"type": "command", "argv": ["ask"]}]
     assert health.soak(host, checks, 0.3, lambda: None) is None
+    states = iter([None, "it exited", "it exited"])
+    assert health.soak(host, checks, 60, lambda: next(states)) == "healthy at first, then: it exited"
+    # The connection breaks before systemd knows.
+    host.refuses("ask", "connection reset")
     states = iter([None, "it exited"])
     assert health.soak(host, checks, 60, lambda: next(states)) == "healthy at first, then: it exited"
+    assert health.soak(host, checks, 60, lambda: None) == "healthy at first, then: 'ask' failed: connection reset"
