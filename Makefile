@@ -95,7 +95,7 @@ faults: setup artifacts images ## Kill, cut, fill and damage real hosts in the m
 
 .PHONY: faults-long
 faults-long: setup artifacts images ## 1000 random interruptions (PLANO_SEED=N chooses others), about two hours
-	@PLANO_INTERRUPTS=1000 pytest -s --junitxml=.cache/junit/faults-long.xml tests/faults/test_4_interrupts.py $(ARGS)
+	@PLANO_INTERRUPTS=$${PLANO_INTERRUPTS:-1000} pytest -s --junitxml=.cache/junit/faults-long.xml tests/faults/test_4_interrupts.py $(ARGS)
 
 .PHONY: load
 load: setup artifacts up ## Deploys, rollbacks, HAProxy's reload and upgrade under load: no request fails

@@ -12,6 +12,7 @@ import random
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fault_host import NEW, OLD, FaultHost, Request, Run, Users
@@ -55,6 +56,7 @@ elif pgrep -fx '/usr/bin/python3 -' >/dev/null; then echo module
 else case $last in *'"@CHANGE@"'*) echo ended ;; *) echo connect ;; esac
 fi
 """
+SAY_EVERY = 25
 PHASES = ("connect", "module", "stage", "queue", "prepare", "switch", "tidy", "ended")
 
 
@@ -194,8 +196,8 @@ class Loop:
         users.failures.clear()
 
 
-def interrupt(host: FaultHost, rounds: int, seconds: float, seed: int) -> Tally:
-    """Interrupt *rounds* operations on *host*, or as many as *seconds* allow."""
+def interrupt(host: FaultHost, rounds: int, seconds: float, seed: int, say: Callable[[str], None]) -> Tally:
+    """Interrupt *rounds* operations on *host*, or as many as *seconds* allow; say now and then how far it is."""
     host.must_deploy(OLD)
     host.must_deploy(NEW)
     loop = Loop(host, seed)
@@ -203,6 +205,13 @@ def interrupt(host: FaultHost, rounds: int, seconds: float, seed: int) -> Tally:
     deadline = time.monotonic() + seconds
     with Users(host) as users:
         while loop.tally.rounds < rounds and time.monotonic() < deadline:
+            known = len(loop.tally.violations)
             loop.round(users)
+            for violation in loop.tally.violations[known:]:
+                say(f"VIOLATION {violation}")
+            if loop.tally.rounds % SAY_EVERY == 0:
+                say(
+                    f"{host.name}: {loop.tally.rounds} of {rounds} interruptions, {len(loop.tally.violations)} violations"
+                )
         loop.tally.requests = users.requests
     return loop.tally
