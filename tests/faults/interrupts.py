@@ -51,7 +51,7 @@ if systemctl list-units --plain --no-legend 'plano-*-change-*.service' | grep -q
     *'"@CHANGE@"'*) echo tidy ;;
     *) echo queue ;;
   esac
-elif ls -d /opt/plano/store/.staging-* /opt/plano/backend/releases/.staging-* >/dev/null 2>&1; then echo stage
+elif ls -d /opt/plano/store/.staging-* /opt/plano/backend/releases/.staging-* 2>/dev/null | grep -q .; then echo stage
 elif pgrep -fx '/usr/bin/python3 -' >/dev/null; then echo module
 else case $last in *'"@CHANGE@"'*) echo ended ;; *) echo connect ;; esac
 fi
