@@ -145,8 +145,9 @@ options:
   health:
     description:
       - Checks of C(type) V(http), V(tcp) or V(command) that prove the release. No evidence is failure.
-      - For V(http), C(ca) is a file with the only certificates believed, C(user) and C(password_file), for example below C(@SECRETS@), are sent as
-        basic authentication.
+      - For V(http), C(status), C(expect) (pairs of a JSON body) and C(match) (a regular expression) say what must be answered.
+        C(ca) is a file with the only certificates believed, C(user) and C(password_file), for example below C(@SECRETS@), are
+        sent as basic authentication.
     type: list
     elements: dict
     default: []

@@ -60,7 +60,7 @@ def _get(check: dict[str, Any]) -> tuple[int, bytes]:
 
 
 def check_http(check: dict[str, Any]) -> str | None:
-    """GET ``url``; the status must be ``status`` and the JSON body must hold every pair of ``expect``.
+    """GET ``url``; the status must be ``status``, the JSON body must hold every pair of ``expect``, any body a match of ``match``.
 
     ``ca`` is a file of the only certificates believed, ``user`` and ``password_file`` (a path, for example below @SECRETS@) are
     sent as HTTP basic authentication.
@@ -72,6 +72,9 @@ def check_http(check: dict[str, Any]) -> str | None:
         return f"{url} does not answer ({getattr(exc, 'reason', exc)})"
     if status != wanted:
         return f"{url} answered {status} instead of {wanted}: {body[:200].decode(errors='replace').strip()}"
+    pattern = check.get("match")
+    if pattern and not re.search(pattern, body.decode(errors="replace"), re.MULTILINE):
+        return f"{url} answered nothing that matches {pattern!r}"
     expect = check.get("expect") or {}
     if not expect:
         return None

@@ -200,6 +200,11 @@ def _check_faults(check: Mapping[str, Any]) -> list[str]:
         return [f"health: type '{kind}' must be http, tcp or command"]
     if not check.get(needed[kind]):
         return [f"health: a check of type {kind} needs {needed[kind]}"]
+    for name in ("match", "stdout"):
+        try:
+            re.compile(str(check.get(name) or ""))
+        except re.error as exc:
+            return [f"health: {name} '{check[name]}' is not a regular expression: {exc}"]
     if bool(check.get("user")) != bool(check.get("password_file")):
         return [f"health: the check of {check.get('url')} needs user and password_file, or neither"]
     return []

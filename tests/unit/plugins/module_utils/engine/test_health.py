@@ -113,6 +113,8 @@ def test_a_service_behind_tls_and_a_password_proves_itself_too(host, secure, mor
         ({"url": "/version", "expect": {"digest": "x"}}, "digest is None instead of 'x'"),
         ({"url": "/health", "expect": {"version": "1"}}, "did not answer JSON, so its version is not proven"),
         ({"url": "/list", "expect": {"version": "1"}}, "did not answer a JSON object"),
+        ({"url": "/version", "match": '^."version": "1[.]0'}, None),
+        ({"url": "/version", "match": "2[.]0"}, "answered nothing that matches '2[.]0'"),
         ({"url": "/broken"}, "answered 500 instead of 200: the database is away"),
         ({"url": "/moved"}, "answered 302 instead of 200"),
         ({"url": "/moved", "status": 302}, None),

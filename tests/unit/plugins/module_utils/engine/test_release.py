@@ -70,6 +70,10 @@ def artifact(**changed: object) -> dict:
         ({"health": [{"type": "ping"}]}, "must be http, tcp or command"),
         ({"health": [{"type": "http"}]}, "a check of type http needs url"),
         (
+            {"health": [{"type": "http", "url": "http://127.0.0.1/", "match": "("}]},
+            "match '(' is not a regular expression: missing )",
+        ),
+        (
             {"health": [{"type": "http", "url": "https://127.0.0.1/", "user": "probe"}]},
             "the check of https://127.0.0.1/ needs user and password_file, or neither",
         ),
