@@ -49,8 +49,8 @@ setup: ## Install what the machine lacks, into .cache where possible
 	@tools/setup
 
 .PHONY: artifacts
-artifacts: setup ## Build the sample backend's releases and sign them
-	@$(VENV)/bin/python examples/backend/build.py
+artifacts: setup ## Build and sign what the local and test hosts install
+	@tools/artifacts
 
 .PHONY: images
 images: setup ## Build the images of the local and test hosts

@@ -1,10 +1,10 @@
 """Build the sample backend's versions into artifacts, each a tar.gz with everything a host needs.
 
 All versions come from the one source tree here; a version is a few settings (VERSIONS) written into `_release.py`. The
-same input gives the same bytes, and what is built already is left alone. Each version is signed with a key that is made
-up once per checkout. Standard library, ssh-keygen to sign, and pip to fetch the locked wheels once.
+same input gives the same bytes, and what is built already is left alone. Standard library, and pip to fetch the locked
+wheels once.
 
-    build.py [--output DIR]     build what has changed; artifacts go to DIR/backend, the catalog to DIR/catalog.yml
+    build.py [--output DIR]     build what has changed; artifacts go to DIR/backend, with an index of them
     build.py --lock             resolve requirements.in anew into requirements.txt
 """
 
@@ -34,10 +34,6 @@ CACHE: Final = HERE.parents[1] / ".cache"
 SOURCE: Final = HERE / "src" / "plano_sample"
 LOCK: Final = HERE / "requirements.txt"
 INPUT: Final = HERE / "requirements.in"
-# For the local and test hosts alone; a real key is never made beside what it signs.
-SIGNING: Final = CACHE / "signing"
-SIGNER: Final = "test-key@plano.delivery"
-NAMESPACE: Final = "artifact@plano.delivery"
 
 COMPONENT: Final = "backend"
 PYTHONS: Final = ("3.11", "3.13")  # Debian 12 and 13
@@ -280,78 +276,42 @@ def write_archive(files: dict[str, bytes], path: Path) -> None:
             archive.addfile(member, io.BytesIO(content))
 
 
-# --- The signatures --------------------------------------------------------------------------------------------------
-
-
-def signing_key() -> Path:
-    """The private key of this checkout, and beside it the file that says whose it is; made the first time."""
-    key, allowed = SIGNING / "id_ed25519", SIGNING / "allowed_signers"
-    SIGNING.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not key.is_file():
-        say(f"make     {key}")
-        _ssh_keygen(["-q", "-t", "ed25519", "-N", "", "-C", SIGNER, "-f", str(key)])
-    public = " ".join(_ssh_keygen(["-y", "-f", str(key)]).split()[:2])
-    _write_if_changed(allowed, f'{SIGNER} namespaces="{NAMESPACE}" {public}\n')
-    return key
-
-
-def sign(key: Path, version: str, digest: str) -> str:
-    """The signature of a version, as docs/signatures.md makes one by hand. Ed25519: always the same."""
-    statement = f"component {COMPONENT}\nversion {version}\nsha256 {digest}\n"
-    return _ssh_keygen(["-Y", "sign", "-f", str(key), "-n", NAMESPACE], statement)
-
-
-def _ssh_keygen(arguments: list[str], text: str = "") -> str:
-    try:
-        done = subprocess.run(["ssh-keygen", *arguments], check=False, capture_output=True, text=True, input=text)
-    except FileNotFoundError:
-        raise BuildError("ssh-keygen is not installed; install the package openssh-client") from None
-    if done.returncode:
-        raise BuildError(f"ssh-keygen {' '.join(arguments)} failed: {done.stderr.strip()}")
-    return done.stdout
-
-
 def build(output: Path, machine: str) -> bool:
     """Build all versions whose input changed into *output*; True when anything was written."""
     requirements = read_lock(LOCK.read_text(encoding="utf-8"))
     folder = output / COMPONENT
     folder.mkdir(parents=True, exist_ok=True)
-    stamp_path = folder / ".inputs.json"
+    index = folder / "index.json"
     try:
-        stamps: dict[str, Any] = json.loads(stamp_path.read_text(encoding="utf-8"))
+        known = json.loads(index.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        stamps = {}
+        known = []
     dependencies: dict[str, bytes] = {}
-    rows, new_stamps, written = [], {}, False
+    rows, entries, written = [], [], False
     for version in VERSIONS:
         started = time.monotonic()
         path = folder / f"{COMPONENT}-{version.version}.tar.gz"
         inputs = fingerprint(version, machine)
         digest = _digest(path)
         state = "unchanged"
-        if digest is None or stamps.get(path.name) != {"inputs": inputs, "sha256": digest}:
+        entry = {"version": version.version, "file": path.name, "sha256": digest, "inputs": inputs}
+        if digest is None or entry not in known:
             say(f"build    {path.name}")
             dependencies = dependencies or wheels_for(requirements, fetch_wheels(LOCK, machine))
             draft = path.with_name(path.name + ".new")
             write_archive(members(version, requirements, dependencies), draft)
             draft.replace(path)
             digest, state, written = _digest(path) or "", "built", True
-        new_stamps[path.name] = {"inputs": inputs, "sha256": digest}
+        entries.append({**entry, "sha256": digest})
         _write_if_changed(path.with_name(path.name + ".sha256"), f"{digest}  {path.name}\n")
         rows.append((version, path, digest, state, time.monotonic() - started))
-    _write_if_changed(stamp_path, json.dumps(new_stamps, indent=2) + "\n")
-    key = signing_key()
-    entries = [
-        (version.version, digest, path, sign(key, version.version, digest)) for version, path, digest, *_ in rows
-    ]
-    _write_if_changed(output / "catalog.yml", catalog(entries))
+    _write_if_changed(index, json.dumps(entries, indent=2) + "\n")
 
     say("")
     say(f"{'version':<14} {'schema':<7} {'MiB':>5} {'state':<10} {'s':>5}  sha256")
     for version, path, digest, state, seconds in rows:
         size = path.stat().st_size / 2**20
         say(f"{version.version:<14} {version.schema:<7} {size:5.1f} {state:<10} {seconds:5.2f}  {digest}")
-    say(f"\ncatalog: {output / 'catalog.yml'}")
     return written
 
 
@@ -363,19 +323,6 @@ def fingerprint(version: Version, machine: str) -> str:
     for name, content in source_files(version).items():
         total.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
     return total.hexdigest()
-
-
-def catalog(entries: Iterable[tuple[str, str, Path, str]]) -> str:
-    """The artifacts as the inventory variable plano_artifacts wants them (JSON strings are YAML strings)."""
-    lines = ["---", "# Written by examples/backend/build.py.", f"{COMPONENT}:"]
-    for version, digest, path, signature in entries:
-        lines += [
-            f"  - version: {json.dumps(version)}",
-            f"    sha256: {json.dumps(digest)}",
-            f"    sources: [{json.dumps(path.as_uri())}]",
-            f"    signature: {json.dumps(signature)}",
-        ]
-    return "\n".join(lines) + "\n"
 
 
 def _digest(path: Path) -> str | None:

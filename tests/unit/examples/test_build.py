@@ -6,13 +6,10 @@ import hashlib
 import io
 import json
 import os
-import shutil
-import subprocess
 import tarfile
 import zipfile
 
 import pytest
-import yaml
 
 
 @pytest.fixture
@@ -24,7 +21,6 @@ def prepared(build, tmp_path, monkeypatch):
     lock = tmp_path / "requirements.txt"
     lock.write_text(f"thing==1.0 \\\n    --hash=sha256:{hashlib.sha256(b'a wheel').hexdigest()}\n")
     monkeypatch.setattr(build, "LOCK", lock)
-    monkeypatch.setattr(build, "SIGNING", tmp_path / "signing")
     monkeypatch.setattr(build, "fetch_wheels", lambda *_arguments: wheels)
     return build
 
@@ -97,41 +93,15 @@ def test_members_belong_to_nobody_and_have_no_time(prepared, tmp_path):
         }
 
 
-def test_the_catalog_and_the_checksums_tell_the_digest_of_the_file(prepared, tmp_path):
+def test_the_index_and_the_checksums_tell_the_digest_of_the_file(prepared, tmp_path):
     prepared.build(tmp_path, "x86_64")
-    text = (tmp_path / "catalog.yml").read_text()
-    for version in prepared.VERSIONS:
-        path = tmp_path / "backend" / f"backend-{version.version}.tar.gz"
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        entry = f'  - version: "{version.version}"\n    sha256: "{digest}"\n    sources: ["file://{path}"]\n'
-        assert entry in text
-        assert path.with_name(path.name + ".sha256").read_text() == f"{digest}  {path.name}\n"
-
-
-def test_every_version_is_signed_with_the_key_of_the_checkout(prepared, tmp_path):
-    prepared.build(tmp_path / "out", "x86_64")
-    catalog = (tmp_path / "out" / "catalog.yml").read_text()
-    allowed, signature = tmp_path / "signing" / "allowed_signers", tmp_path / "signature"
-    for entry in yaml.safe_load(catalog)["backend"]:
-        signature.write_text(entry["signature"])
-        argv = ["ssh-keygen", "-Y", "verify", "-f", str(allowed), "-I", prepared.SIGNER]
-        argv += ["-n", prepared.NAMESPACE, "-s", str(signature)]
-        said = f"component backend\nversion {entry['version']}\nsha256 {entry['sha256']}\n"
-        subprocess.run(argv, input=said, text=True, check=True)
-    assert (tmp_path / "signing" / "id_ed25519").stat().st_mode & 0o777 == 0o600
-    # The key stays, and with it the catalog; another checkout has another key.
-    shutil.rmtree(tmp_path / "out")
-    prepared.build(tmp_path / "out", "x86_64")
-    assert (tmp_path / "out" / "catalog.yml").read_text() == catalog
-    shutil.rmtree(tmp_path / "signing")
-    prepared.build(tmp_path / "out", "x86_64")
-    assert (tmp_path / "out" / "catalog.yml").read_text() != catalog
-
-
-def test_a_machine_that_cannot_sign_is_told_what_it_lacks(prepared, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(prepared.BuildError, match="ssh-keygen is not installed; install the package openssh-client"):
-        prepared.build(tmp_path / "out", "x86_64")
+    entries = json.loads((tmp_path / "backend" / "index.json").read_text())
+    assert [entry["version"] for entry in entries] == [version.version for version in prepared.VERSIONS]
+    for entry in entries:
+        path = tmp_path / "backend" / entry["file"]
+        assert path.name == f"backend-{entry['version']}.tar.gz"
+        assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert path.with_name(path.name + ".sha256").read_text() == f"{entry['sha256']}  {path.name}\n"
 
 
 def test_nothing_is_built_twice_and_a_damaged_archive_is_built_again(prepared, tmp_path):
@@ -145,6 +115,8 @@ def test_nothing_is_built_twice_and_a_damaged_archive_is_built_again(prepared, t
     os.truncate(damaged, len(sound) // 2)
     assert prepared.build(tmp_path, "x86_64") is True
     assert damaged.read_bytes() == sound
+    assert prepared.build(tmp_path, "aarch64") is True
+    (tmp_path / "backend" / "index.json").write_text("{")
     assert prepared.build(tmp_path, "aarch64") is True
 
 
