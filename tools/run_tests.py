@@ -1,17 +1,22 @@
 """Run every stage of the tests, say how long each took, and end with one line: how many passed, how many failed.
 
 A stage that runs pytest counts the tests it reports; any other stage counts as one. A stage that failed does not stop
-the stages after it, unless they stand on it.
+the stages after it, unless they stand on it. Stages that mostly wait for their hosts run beside others, which have hosts of
+their own or none; what those print is shown when they are over. Those that count requests or seconds run alone.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,10 +24,11 @@ JUNIT = ROOT / ".cache" / "junit"
 
 
 class Stage(NamedTuple):
-    """A make target and the stages it stands on."""
+    """A make target, the stages it stands on, and those that run while it does."""
 
     target: str
     needs: tuple[str, ...] = ()
+    beside: tuple[Stage, ...] = ()
 
 
 class Outcome(NamedTuple):
@@ -35,14 +41,17 @@ class Outcome(NamedTuple):
 
 STAGES = (
     Stage("artifacts"),
-    Stage("check"),
-    Stage("crash"),
     Stage("images"),
-    Stage("molecule", ("artifacts", "images")),
+    Stage(
+        "molecule",
+        ("artifacts", "images"),
+        beside=(Stage("check"), Stage("crash"), Stage("integration", ("artifacts", "images"))),
+    ),
     Stage("load", ("artifacts", "images")),
-    Stage("integration", ("artifacts", "images")),
     Stage("faults", ("artifacts", "images")),
 )
+# The reports of a stage, where they are not named after it.
+REPORTS = {"check": "unit"}
 
 
 def counted(reports: list[Path]) -> tuple[int, int]:
@@ -56,20 +65,60 @@ def counted(reports: list[Path]) -> tuple[int, int]:
     return passed, failed
 
 
-def run(stage: Stage) -> Outcome:
+def run(stage: Stage, log: IO[str] | None = None) -> Outcome:
     """Run one stage and count its tests; a stage that fails without a failed test is itself one."""
-    print(f"==> Stage {stage.target}", flush=True)
-    before = {report: report.stat().st_mtime_ns for report in JUNIT.glob("*.xml")}
+    say = functools.partial(print, file=log, flush=True)
+    say(f"==> Stage {stage.target}")
     begin = time.monotonic()
-    code = subprocess.run(["make", "--no-print-directory", stage.target], cwd=ROOT, check=False).returncode
+    code = subprocess.run(
+        ["make", "--no-print-directory", stage.target],
+        cwd=ROOT,
+        # A program that makes the terminal its own, and is killed, would leave it unusable for the rest.
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT if log else None,
+        check=False,
+    ).returncode
     seconds = time.monotonic() - begin
-    passed, failed = counted([r for r in JUNIT.glob("*.xml") if before.get(r) != r.stat().st_mtime_ns])
+    passed, failed = counted(sorted(JUNIT.glob(f"{REPORTS.get(stage.target, stage.target)}*.xml")))
     if code == 0:
         passed += 1
     elif failed == 0:
         failed = 1
-    print(f"==> Stage {stage.target}: {'passed' if code == 0 else 'FAILED'} after {seconds:.0f} s", flush=True)
+    say(f"==> Stage {stage.target}: {'passed' if code == 0 else 'FAILED'} after {seconds:.0f} s")
     return Outcome(seconds, passed, failed)
+
+
+class Runner:
+    """What became of the stages so far."""
+
+    def __init__(self, wanted: Sequence[str]) -> None:
+        self.wanted = wanted
+        self.outcomes: dict[str, Outcome] = {}
+
+    def run(self, stage: Stage) -> None:
+        """Run *stage* and, at the same time, those beside it, one after the other."""
+        beside = threading.Thread(target=self._run_quietly, args=(stage.beside,))
+        beside.start()
+        self._run_one(stage, None)
+        beside.join()
+
+    def _run_quietly(self, stages: Sequence[Stage]) -> None:
+        for stage in stages:
+            with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+                self._run_one(stage, log)
+                log.seek(0)
+                print(log.read(), end="", flush=True)
+
+    def _run_one(self, stage: Stage, log: IO[str] | None) -> None:
+        if self.wanted and stage.target not in self.wanted:
+            return
+        broken = [name for name in stage.needs if name in self.outcomes and self.outcomes[name].failed]
+        if broken:
+            print(f"==> Stage {stage.target}: FAILED, it stands on {', '.join(broken)}", file=log, flush=True)
+            self.outcomes[stage.target] = Outcome(0, 0, 1)
+        else:
+            self.outcomes[stage.target] = run(stage, log)
 
 
 def main() -> int:
@@ -77,22 +126,15 @@ def main() -> int:
     JUNIT.mkdir(parents=True, exist_ok=True)
     for report in JUNIT.glob("*.xml"):
         report.unlink()
-    wanted = sys.argv[1:] or [stage.target for stage in STAGES]
-    outcomes: dict[str, Outcome] = {}
+    runner, begin = Runner(sys.argv[1:]), time.monotonic()
     for stage in STAGES:
-        if stage.target not in wanted:
-            continue
-        broken = [name for name in stage.needs if name in outcomes and outcomes[name].failed]
-        if broken:
-            print(f"==> Stage {stage.target}: FAILED, it stands on {', '.join(broken)}", flush=True)
-            outcomes[stage.target] = Outcome(0, 0, 1)
-            continue
-        outcomes[stage.target] = run(stage)
+        runner.run(stage)
     print("\nstage         seconds  passed  failed")
-    for name, outcome in outcomes.items():
+    for name, outcome in runner.outcomes.items():
         print(f"{name:<12} {outcome.seconds:>8.0f} {outcome.passed:>7} {outcome.failed:>7}")
-    failed = sum(outcome.failed for outcome in outcomes.values())
-    print(f"{sum(outcome.passed for outcome in outcomes.values())} passed, {failed} failed", flush=True)
+    failed = sum(outcome.failed for outcome in runner.outcomes.values())
+    passed = sum(outcome.passed for outcome in runner.outcomes.values())
+    print(f"{passed} passed, {failed} failed in {(time.monotonic() - begin) / 60:.0f} min", flush=True)
     return 1 if failed else 0
 
 

@@ -131,7 +131,7 @@ class FaultHost:
         options = {
             "IdentityFile": keys / "id_ed25519",
             "IdentitiesOnly": "yes",
-            "UserKnownHostsFile": keys / "known_hosts",
+            "UserKnownHostsFile": keys / "plano-faults.known_hosts",
             "GlobalKnownHostsFile": "/dev/null",
             "BatchMode": "yes",
             "ConnectTimeout": 10,
