@@ -89,7 +89,23 @@ class ActionModule(ActionBase):
                 allowed = str(values.get("release_allowed_signers") or "")
                 required = boolean(values.get("release_require_signature"), strict=False)
                 faults += _controller.signature_faults(role, catalog, version, allowed, required, seen)
+        if not skipped:
+            faults += self._own_faults(role, variables, templar, faults)
         return faults
+
+    def _own_faults(self, role: str, variables: dict[str, Any], templar: Any, faults: list[str]) -> list[str]:
+        """Ask the role's vars for what an argument specification cannot say: the list __ROLE_preflight, if it has one.
+
+        It is made of the role's inputs alone, so it is not asked while one of them is not known yet.
+        """
+        own = f"__{role}_preflight"
+        if own not in variables:
+            return []
+        try:
+            return [str(fault) for fault in templar.template(variables[own])]
+        except AnsibleError as exc:
+            # What is missing or malformed was named before.
+            return [] if faults else [f"{own}: {exc.message}"]
 
     def _role_file(self, role: str, kind: str) -> dict[str, Any]:
         path = ROLES / role / kind / "main.yml"

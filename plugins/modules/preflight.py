@@ -16,6 +16,7 @@ author:
 description:
   - Runs on the controller only, once for a whole play. Every variable that a role's argument specification names is
     templated and validated for every host, and pinned artifacts are checked, those on the controller to their last byte.
+  - What a specification cannot say a role says in its vars, as C(__ROLE_preflight), a list of faults made of its inputs alone.
   - All faults are listed at once.
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
