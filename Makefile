@@ -109,6 +109,14 @@ load-long: setup artifacts up ## The same with 20 deploys and 20 rollbacks, abou
 crash: setup ## Every state a power failure may leave is old or new (ARGS=--all-states looks at many more)
 	@pytest --junitxml=.cache/junit/crash.xml tests/crash $(ARGS)
 
+.PHONY: cloudwatch
+cloudwatch: setup ## The real CloudWatch exporter against a local CloudWatch (ARGS=--record writes its exposition)
+	@pytest --junitxml=.cache/junit/cloudwatch.xml tests/cloudwatch $(ARGS)
+
+.PHONY: cloudwatch-tables
+cloudwatch-tables: setup ## The tables of docs/cloudwatch.md: what a month costs, metrics, IAM policy
+	@PYTHONPATH=.cache/collections $(VENV)/bin/python tests/cloudwatch/costs.py
+
 .PHONY: fuzz
 fuzz: setup ## Feed random hostile archives to the archive checker (SECONDS=600, ARGS="--seed 7")
 	@$(VENV)/bin/python tests/fuzz/fuzz_archive.py --seconds $(SECONDS) $(ARGS)
@@ -164,4 +172,4 @@ check-collection: setup
 .PHONY: help
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
