@@ -15,7 +15,8 @@ def ssh(address, cache):
     """Log in over a connection of its own."""
 
     def run(user: str, command: str, *options: str) -> subprocess.CompletedProcess[str]:
-        keys = ["-F", "none", "-i", f"{cache}/ssh/id_ed25519", "-o", f"UserKnownHostsFile={cache}/ssh/plano-molecule.known_hosts"]
+        known = f"UserKnownHostsFile={cache}/ssh/plano-molecule.known_hosts"
+        keys = ["-F", "none", "-i", f"{cache}/ssh/id_ed25519", "-o", known]
         alone = ["-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"]
         argv = ["ssh", *keys, *alone, *options, f"{user}@{address}", command]
         return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
