@@ -110,7 +110,7 @@ crash: setup ## Every state a power failure may leave is old or new (ARGS=--all-
 	@pytest --junitxml=.cache/junit/crash.xml tests/crash $(ARGS)
 
 .PHONY: cloudwatch
-cloudwatch: setup ## The real CloudWatch exporter against a local CloudWatch (ARGS=--record writes its exposition)
+cloudwatch: setup artifacts ## The real CloudWatch exporter against a local CloudWatch (ARGS=--record writes its exposition)
 	@pytest --junitxml=.cache/junit/cloudwatch.xml tests/cloudwatch $(ARGS)
 
 .PHONY: cloudwatch-tables

@@ -45,7 +45,12 @@ STAGES = (
     Stage(
         "molecule",
         ("artifacts", "images"),
-        beside=(Stage("check"), Stage("crash"), Stage("integration", ("artifacts", "images"))),
+        beside=(
+            Stage("check"),
+            Stage("crash"),
+            Stage("cloudwatch", ("artifacts",)),
+            Stage("integration", ("artifacts", "images")),
+        ),
     ),
     Stage("load", ("artifacts", "images")),
     Stage("faults", ("artifacts", "images")),
