@@ -22,7 +22,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 PLAYBOOK := ansible-playbook --inventory $(INVENTORY)
-CHECKS := check-ruff check-yamllint check-changelog check-mypy check-lint check-sanity check-unit check-collection
+CHECKS := check-ruff check-yamllint check-changelog check-mypy check-lint check-sanity check-unit check-rules check-collection
 
 ##@ Daily work
 .PHONY: deploy
@@ -164,6 +164,10 @@ check-sanity: setup
 .PHONY: check-unit
 check-unit: setup
 	@tools/stage "unit tests" tools/check_unit
+
+.PHONY: check-rules
+check-rules: setup artifacts
+	@tools/stage "recording rules and alerts" pytest --quiet --junitxml=.cache/junit/unit-rules.xml tests/rules
 
 .PHONY: check-collection
 check-collection: setup

@@ -27,6 +27,8 @@ Commands are those of the [README](../../README.md) and talk to the local hosts;
 another environment (`make status INVENTORY=inventories/prod`). `/opt/plano/bin/plano` runs on the host, as root, without a controller. PromQL goes
 into Prometheus' or Grafana's query page, SQL into `psql` as the monitoring user or a superuser.
 
+The pages on imports, restores and the monitoring's own components name commands of parts of this collection that are still to come.
+
 A rollback of a component is one command, needs no network and ends within seconds. When users are hurt and something was changed
 within the last hours: roll back first, understand later.
 
