@@ -359,8 +359,9 @@ def build(output: Path, architecture: str) -> bool:
         rows = [job.result() for job in [*archives, *jars]]
     for name in dict.fromkeys(row.component for row in rows):
         write_index(output / name, [row for row in rows if row.component == name])
-    say(table(rows))
-    return any(row.state == "built" for row in rows)
+    built = any(row.state == "built" for row in rows)
+    say(table(rows) if built else f"mirror: {len(rows)} artifacts, unchanged")
+    return built
 
 
 def distinct(component: Component, folders: Mapping[str, Path]) -> list[str]:
