@@ -109,8 +109,11 @@ class FaultHost:
             stderr=subprocess.PIPE,
         )
         assert process.stdin is not None
-        process.stdin.write(payload(request))
-        process.stdin.close()
+        try:
+            with process.stdin as sending:
+                sending.write(payload(request))
+        except BrokenPipeError:
+            pass  # the connection was cut before all was sent: the result says so
         process.stdin = None
         return Run(process, request)
 
