@@ -94,7 +94,7 @@ faults: setup artifacts images ## Kill, cut, fill and damage real hosts in the m
 	@pytest --junitxml=.cache/junit/faults.xml --durations=5 tests/faults $(ARGS)
 
 .PHONY: faults-long
-faults-long: setup artifacts images ## 1000 random interruptions (PLANO_SEED=N chooses others), about two hours
+faults-long: setup artifacts images ## 1000 random interruptions, more than an hour (PLANO_INTERRUPTS=N another number, PLANO_SEED=N others)
 	@PLANO_INTERRUPTS=$${PLANO_INTERRUPTS:-1000} pytest -s --junitxml=.cache/junit/faults-long.xml tests/faults/test_4_interrupts.py $(ARGS)
 
 .PHONY: load

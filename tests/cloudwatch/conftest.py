@@ -31,7 +31,7 @@ def jar() -> Path:
     found = [Path(named)] if named else sorted(ARTIFACTS.rglob("*.jar"), key=lambda path: _numbers(path.name))
     assert found, f"there is no jar in {ARTIFACTS}: build the mirror, or name one with PLANO_CLOUDWATCH_JAR"
     assert found[-1].is_file(), f"{found[-1]} is no file"
-    assert shutil.which("java"), "java is missing: apt-get install openjdk-17-jre-headless"
+    assert shutil.which("java"), "java is missing: run make setup"
     return found[-1]
 
 
@@ -53,8 +53,7 @@ def newer_sdk() -> Path:
     named = os.environ.get("PLANO_CLOUDWATCH_SDK")
     folder = Path(named) if named else ROOT / ".cache" / "cloudwatch" / f"sdk-{NEWER_SDK}"
     if not named and not folder.is_dir():
-        if not shutil.which("mvn"):
-            pytest.skip("a newer AWS SDK is fetched by Maven: apt-get install maven")
+        assert shutil.which("mvn"), "a newer AWS SDK is fetched by Maven: run make setup"
         fetching = folder.with_name(folder.name + ".part")
         shutil.rmtree(fetching, ignore_errors=True)
         project = Path(__file__).with_name("newer_sdk.xml")

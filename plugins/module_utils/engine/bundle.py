@@ -17,7 +17,6 @@ from .systemd import UNIT_DIR, Host
 MODULES = (
     "__init__",
     "activate",
-    "state",
     "archive",
     "bundle",
     "change",
@@ -30,6 +29,7 @@ MODULES = (
     "proxy",
     "release",
     "signature",
+    "state",
     "status",
     "store",
     "systemd",
