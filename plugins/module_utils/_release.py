@@ -91,7 +91,8 @@ def reverted(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             continue
         if target is not None:
             results.append(_roll(component, target, {**params, "change": stamp}, check_mode))
-    return {**_summary(results), "warnings": [f"stays as it is: {'; '.join(stays)}"] if stays else []}
+    found = _summary(results)
+    return {**found, "warnings": found["warnings"] + ([f"stays as it is: {'; '.join(stays)}"] if stays else [])}
 
 
 def _changed_by(change_id: str) -> list[Component]:
@@ -123,7 +124,9 @@ def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
     summary = (
         bad[0] if bad else results[0] if len(results) == 1 else {"status": CONFIRMED if results else change.UNCHANGED}
     )
-    return {**summary, "changed": any(item["changed"] for item in results), "rolled_back": results}
+    warnings = [warning for item in results for warning in item.get("warnings") or []]
+    changed = any(item["changed"] for item in results)
+    return {**summary, "changed": changed, "warnings": warnings, "rolled_back": results}
 
 
 def _roll(component: Component, target: str, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

@@ -253,3 +253,13 @@ def test_all_components_of_a_host_are_reported_or_those_that_are_named(present, 
     assert [(item["component"], item["version"]) for item in _release.info([])] == [("app", "1"), ("conf", "2")]
     assert [item["component"] for item in _release.info(["conf"])] == ["conf"]
     assert _release.info(["other"])[0]["state"] == "absent"
+
+
+def test_what_each_component_warns_of_is_told_together():
+    going = [
+        {"status": "confirmed", "changed": True, "warnings": ["backend: requests ended with slot blue"]},
+        {"status": "confirmed", "changed": True},
+        {"status": "unchanged", "changed": False, "warnings": ["haproxy: tidying up met a full disk"]},
+    ]
+    told = ["backend: requests ended with slot blue", "haproxy: tidying up met a full disk"]
+    assert _release._summary(going)["warnings"] == told
