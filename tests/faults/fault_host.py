@@ -110,8 +110,8 @@ class FaultHost:
         )
         assert process.stdin is not None
         try:
-            with process.stdin as sending:
-                sending.write(payload(request))
+            process.stdin.write(payload(request))
+            process.stdin.close()
         except BrokenPipeError:
             pass  # the connection was cut before all was sent: the result says so
         process.stdin = None
