@@ -32,15 +32,14 @@ class ActionModule(ActionBase):
         seen: dict[tuple[str, ...], list[str]] = {}
         found: dict[str, list[str]] = {}
         for host in task_vars["ansible_play_hosts_all"]:
-            mine = [
-                role
-                for group, roles in self._task.args["roles"].items()
-                if host in groups.get(group, [])
-                for role in roles
-            ]
-            for role in dict.fromkeys(mine):
-                for fault in self._role_faults(host, role, task_vars, seen):
-                    found.setdefault(f"{role}: {fault}", []).append(host)
+            mine: dict[str, tuple[str, dict[str, Any]]] = {}
+            for group, roles in self._task.args["roles"].items():
+                for item in roles if host in groups.get(group, []) else []:
+                    role, given = (item, {}) if isinstance(item, str) else (item["role"], item["vars"])
+                    mine[" ".join([role, *map(str, given.values())])] = (role, given)
+            for title, (role, given) in mine.items():
+                for fault in self._role_faults(host, role, given, task_vars, seen):
+                    found.setdefault(f"{title}: {fault}", []).append(host)
         if found:
             lines = [f"{', '.join(hosts)}: {fault}" for fault, hosts in found.items()]
             count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
@@ -51,7 +50,12 @@ class ActionModule(ActionBase):
         return result
 
     def _role_faults(
-        self, host: str, role: str, task_vars: dict[str, Any], seen: dict[tuple[str, ...], list[str]]
+        self,
+        host: str,
+        role: str,
+        given: dict[str, Any],
+        task_vars: dict[str, Any],
+        seen: dict[tuple[str, ...], list[str]],
     ) -> list[str]:
         options = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
         spec = options["argument_specs"]["main"]["options"]
@@ -60,6 +64,7 @@ class ActionModule(ActionBase):
             **defaults,
             **dict(task_vars["hostvars"].raw_get(host)),
             **self._role_file(role, "vars"),
+            **given,
             "hostvars": task_vars["hostvars"],
         }
         templar = self._templar.copy_with_new_env(available_variables=variables)
@@ -81,14 +86,15 @@ class ActionModule(ActionBase):
         faults += ArgumentSpecValidator(checked).validate(values).error_messages
         catalog, wanted = values.get(f"{role}_artifacts"), values.get(f"{role}_version")
         if isinstance(catalog, list) and wanted is not None:
-            version = _controller.pinned(variables.get("plano_pins") or {}, role, str(wanted))
+            component = str(templar.template(variables.get(f"__{role}_component", role)))
+            version = _controller.pinned(variables.get("plano_pins") or {}, component, str(wanted))
             if boolean(templar.template(variables.get("release_allow_rejected")), strict=False):
                 version = str(wanted)
-            faults += _controller.catalog_faults(role, catalog, version, seen)
+            faults += _controller.catalog_faults(component, catalog, version, seen)
             if not {"release_allowed_signers", "release_require_signature"} & set(skipped):
                 allowed = str(values.get("release_allowed_signers") or "")
                 required = boolean(values.get("release_require_signature"), strict=False)
-                faults += _controller.signature_faults(role, catalog, version, allowed, required, seen)
+                faults += _controller.signature_faults(component, catalog, version, allowed, required, seen)
         if not skipped:
             faults += self._own_faults(role, variables, templar, faults)
         return faults

@@ -16,6 +16,8 @@ author:
 description:
   - Runs on the controller only, once for a whole play. Every variable that a role's argument specification names is
     templated and validated for every host, and pinned artifacts are checked, those on the controller to their last byte.
+  - The component of a role, by which its artifacts are signed and pinned, has the role's name, or the one that its vars give as
+    C(__ROLE_component).
   - What a specification cannot say a role says in its vars, as C(__ROLE_preflight), a list of faults made of its inputs alone.
   - All faults are listed at once.
 extends_documentation_fragment:
@@ -36,7 +38,9 @@ attributes:
     platforms: all
 options:
   roles:
-    description: Inventory group to the roles of this collection that its hosts get.
+    description:
+      - Inventory group to the roles of this collection that its hosts get, each by its name.
+      - A role that a host gets more than once is an item of C(role) and C(vars), the variables that tell one use from another.
     type: dict
     required: true
 """
@@ -47,6 +51,9 @@ EXAMPLES = r"""
     roles:
       postgresql: [host, postgresql]
       backend: [host, backend]
+      monitoring:
+        - host
+        - {role: exporter, vars: {exporter_name: blackbox}}
   run_once: true
 """
 

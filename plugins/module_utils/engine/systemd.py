@@ -106,11 +106,14 @@ class Host:
         self.run(["systemctl", "reset-failed", unit])
 
     def journal(self, unit: str, lines: int = 8) -> str:
-        """Return the last words of the latest run of *unit*, ready to be appended to a message."""
+        """Return the last words of the latest run of *unit* that said any, ready to be appended to a message."""
         run = self.show(unit, "InvocationID").get("InvocationID")
-        which = [f"_SYSTEMD_INVOCATION_ID={run}"] if run else ["--unit", unit]
-        done = self.run(["journalctl", *which, "--lines", str(lines), "--output=cat", "--no-pager", "--quiet"])
-        return f"\nLast words of {unit}:\n{done.stdout.rstrip()}" if done.stdout.strip() else ""
+        # One that crashes again and again may be between two runs, the latest of which has said nothing yet.
+        for which in ([f"_SYSTEMD_INVOCATION_ID={run}"], ["--unit", unit]) if run else (["--unit", unit],):
+            done = self.run(["journalctl", *which, "--lines", str(lines), "--output=cat", "--no-pager", "--quiet"])
+            if done.stdout.strip():
+                return f"\nLast words of {unit}:\n{done.stdout.rstrip()}"
+        return ""
 
     def unit_text(self, unit: str) -> str | None:
         """Return the unit file the engine wrote for *unit*, if there is one."""

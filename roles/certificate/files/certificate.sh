@@ -1,11 +1,13 @@
 #!/bin/sh
-# usage: certificate.sh apply|check FOLDER NAME...
+# usage: certificate.sh apply|check FOLDER OWNER NAME...
 # Keeps in FOLDER an authority (ca.crt, ca.key) made once, and a server certificate (server.crt, server.key) valid for every NAME.
-# Prints the authority's certificate; says on stderr what it made ("check": would make).
+# Only OWNER may read the server's key. Prints the certificates of the authority and of the server; says on stderr what it made
+# ("check": would make).
 set -eu
 mode=$1
 folder=$2
-shift 2
+owner=$3
+shift 3
 umask 077
 soon=7776000 # 90 days
 names=$(for name; do
@@ -47,7 +49,7 @@ if ! authority_is_good; then
     if [ "$mode" = apply ]; then
         workplace
         new_key "$work/ca.key"
-        openssl req -x509 -new -sha256 -days 3650 -key "$work/ca.key" -out "$work/ca.crt" -subj "/CN=PostgreSQL authority of $(hostname)" \
+        openssl req -x509 -new -sha256 -days 3650 -key "$work/ca.key" -out "$work/ca.crt" -subj "/CN=Authority of $owner on $(hostname)" \
             -addext "basicConstraints=critical,CA:TRUE,pathlen:0" -addext "keyUsage=critical,keyCertSign,cRLSign"
         put "$work/ca.key" "$folder/ca.key" 0600 root:root
         put "$work/ca.crt" "$folder/ca.crt" 0644 root:root
@@ -70,10 +72,10 @@ EXTENSIONS
         openssl x509 -req -sha256 -days 825 -in "$work/server.csr" -CA "$folder/ca.crt" -CAkey "$folder/ca.key" \
             -set_serial "0x$(openssl rand -hex 16)" -extfile "$work/extensions" -out "$work/server.crt" 2>/dev/null
         echo "$names" >"$work/names"
-        put "$work/server.key" "$folder/server.key" 0600 postgres:postgres
+        put "$work/server.key" "$folder/server.key" 0600 "$owner:$owner"
         put "$work/server.crt" "$folder/server.crt" 0644 root:root
         put "$work/names" "$folder/names" 0644 root:root
     fi
 fi
 [ -z "$made" ] || echo "made: $made" >&2
-cat "$folder/ca.crt" 2>/dev/null || true
+cat "$folder/ca.crt" "$folder/server.crt" 2>/dev/null || true

@@ -1,0 +1,22 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE to the collection: what the filters of Prometheus read on the controller."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+SHIPPED = Path(__file__).resolve().parents[2] / "roles" / "prometheus" / "files" / "rules"
+
+
+def with_rules(description: dict[str, Any]) -> dict[str, Any]:
+    """Return *description* with the text of each rules file under its name: those that are shipped, and those that it names."""
+    paths = [*sorted(SHIPPED.glob("*.yml")), *(Path(path) for path in description.get("rules") or [])]
+    missing = [str(path) for path in paths if not path.is_file()]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in paths if path.is_file()}
+    # Ansible's values carry where they come from, and YAML cannot represent them; plain ones are left of it.
+    plain: dict[str, Any] = json.loads(json.dumps(description))
+    return {**plain, "rules": texts, "missing_rules": missing}
