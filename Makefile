@@ -65,7 +65,7 @@ up: setup ## Start the local hosts
 .PHONY: clean
 clean: ## Remove all hosts, their images and .cache
 	@if [[ -x $(VENV)/bin/ansible-playbook ]]; then \
-	  for inventory in inventories/local molecule/shared/inventory tests/faults/inventory; do \
+	  for inventory in inventories/local molecule/shared/monitoring tests/faults/inventory; do \
 	    ansible-playbook --inventory $$inventory molecule/shared/destroy.yml; \
 	  done; \
 	  tools/host_image --remove; tools/podman --release; \
