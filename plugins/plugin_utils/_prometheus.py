@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
+
+from ansible_collections.plano.delivery.plugins.plugin_utils import _plain
 
 SHIPPED = Path(__file__).resolve().parents[2] / "roles" / "prometheus" / "files" / "rules"
 
@@ -17,6 +18,4 @@ def with_rules(description: dict[str, Any]) -> dict[str, Any]:
     paths = [*sorted(SHIPPED.glob("*.yml")), *(Path(path) for path in description.get("rules") or [])]
     missing = [str(path) for path in paths if not path.is_file()]
     texts = {path.name: path.read_text(encoding="utf-8") for path in paths if path.is_file()}
-    # Ansible's values carry where they come from, and YAML cannot represent them; plain ones are left of it.
-    plain: dict[str, Any] = json.loads(json.dumps(description))
-    return {**plain, "rules": texts, "missing_rules": missing}
+    return {**_plain.plain(description), "rules": texts, "missing_rules": missing}
