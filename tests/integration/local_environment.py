@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import ssl
 import subprocess
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = ROOT / "inventories" / "local"
 APP = "10.89.20.12"
+MONITOR = "10.89.20.13"
 COMMAND_SECONDS = 900
 
 
@@ -51,6 +55,10 @@ class Environment:
         quoted = " ".join(f"'{argument}'" for argument in arguments)
         variables = f"-e '{json.dumps(extra)}'" if extra else ""
         return self.shell(f"ansible-playbook -i {INVENTORY} plano.delivery.{name} {quoted} {variables}")
+
+    def watch(self, hosts: str = "local-mon", **extra: Any) -> Done:
+        """Bring the monitoring of *hosts* to what the inventory and *extra* say."""
+        return self.playbook("monitoring", "--limit", hosts, **extra)
 
     def on(self, host: str, script: str) -> str:
         done = subprocess.run(
@@ -95,6 +103,30 @@ class Environment:
         finally:
             self.on("local-app", f"ip route add {route}")
             away.rename(artifacts)
+
+    def monitor(self, address: str, password: str | None = None) -> tuple[int, Any]:
+        """Ask what runs on the monitoring host, as a person with the password does."""
+        secret = password or (ROOT / ".cache/secrets/monitoring_web").read_text(encoding="utf-8").split()[0]
+        context = ssl.create_default_context(cafile=str(ROOT / ".cache/ssh/local-mon-tls.crt"))
+        word = base64.b64encode(f"plano:{secret}".encode()).decode()
+        request = urllib.request.Request(f"https://{address}", headers={"Authorization": f"Basic {word}"})
+        try:
+            with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, {}
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return what Prometheus answers to *expression* now."""
+        status, body = self.monitor(f"{MONITOR}:9090/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
+        assert status == 200, expression
+        found: list[dict[str, Any]] = body["data"]["result"]
+        return found
+
+    def rule_groups(self) -> list[dict[str, Any]]:
+        """Return the rules that Prometheus evaluates."""
+        found: list[dict[str, Any]] = self.monitor(f"{MONITOR}:9090/api/v1/rules")[1]["data"]["groups"]
+        return found
 
     def litter(self) -> str:
         """What an interrupted or refused change must not leave behind."""

@@ -244,7 +244,7 @@ def plan(description: Mapping[str, Any]) -> dict[str, Any]:
         header, {"groups": [{"name": "plano-configuration", "rules": own}]}
     )
     rules = {name[len("rules/") :]: _count(text) for name, text in files.items() if name.startswith("rules/")}
-    expected = {"digest": digest, "rules": rules}
+    expected = {"digest": digest, "rules": rules, "targets": _instances(configuration)}
     files["expected.json"] = json.dumps(expected, indent=1, sort_keys=True) + "\n"
     secrets = {
         secret_name(item["name"]): item["password"]
@@ -256,6 +256,16 @@ def plan(description: Mapping[str, Any]) -> dict[str, Any]:
         "rules": [f"{FOLDER}/rules/{name}" for name in rules],
         "secrets": secrets,
     }
+
+
+def _instances(configuration: Mapping[str, Any]) -> list[list[str]]:
+    """Return job and instance of every target."""
+    return [
+        [job["job_name"], target]
+        for job in configuration["scrape_configs"]
+        for group in job["static_configs"]
+        for target in group["targets"]
+    ]
 
 
 def _count(text: str) -> int:

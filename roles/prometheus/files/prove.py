@@ -20,8 +20,6 @@ from pathlib import Path
 
 SECONDS = 5
 DIGEST = "plano:configuration:info"
-# How far back a target may have been seen.
-BEFORE = "15m"
 SHOWN = 5
 
 
@@ -73,23 +71,28 @@ def rule_faults(prometheus, expected):
     return faults
 
 
-def target_faults(prometheus, since):
+def target_faults(prometheus, expected, since):
     """Return targets that do not answer, unless they did not before this configuration either."""
     before = {
         (item["metric"].get("job"), item["metric"].get("instance")): item["value"][1] == "1"
-        for item in prometheus.get("/api/v1/query", query=f"last_over_time(up[{BEFORE}])", time=since - 0.001)["result"]
+        for item in prometheus.get("/api/v1/query", query="up", time=since - 0.001)["result"]
+    }
+    known = {
+        (target["labels"]["job"], target["labels"]["instance"]): target
+        for target in prometheus.get("/api/v1/targets", state="active")["activeTargets"]
     }
     waiting, faults = [], []
-    for target in prometheus.get("/api/v1/targets", state="active")["activeTargets"]:
-        name = f"{target['labels']['job']} {target['labels']['instance']}"
+    for job, instance in expected["targets"]:
+        # New targets are taken up some seconds after the reload.
+        target = known.get((job, instance), {"health": "unknown"})
         # With nothing seen before, this is the first start of all, which need not wait for anybody.
-        answered = before.get((target["labels"]["job"], target["labels"]["instance"]), bool(before))
+        answered = before.get((job, instance), bool(before))
         if target["health"] == "up" or not answered:
             continue
         if target["health"] == "unknown":
-            waiting.append(name)
+            waiting.append(f"{job} {instance}")
         else:
-            faults.append(f"target {name} does not answer: {target['lastError']}")
+            faults.append(f"target {job} {instance} does not answer: {target['lastError']}")
     if waiting:
         faults.append(f"not asked yet: {', '.join(waiting[:SHOWN])}{' and others' if waiting[SHOWN:] else ''}")
     return faults
@@ -107,7 +110,7 @@ def faults_of(arguments):
             faults.append("the last reload of the configuration failed; the journal of its unit says why")
         faults += rule_faults(prometheus, expected)
         since = datetime.fromisoformat(running["lastConfigTime"].replace("Z", "+00:00")).timestamp()
-        return faults or target_faults(prometheus, since)
+        return faults or target_faults(prometheus, expected, since)
     except (OSError, ValueError, KeyError) as exc:
         return [f"{arguments.url} does not answer as Prometheus: {exc}"]
 

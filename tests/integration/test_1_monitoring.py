@@ -1,0 +1,215 @@
+"""What watches the environment: it sees everything, tells a person, and a change to it is proven or taken back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from inbox import Inbox
+from local_environment import ROOT, Environment
+
+MONITOR = "local-mon"
+GATEWAY = "10.89.20.1"
+JOBS = {
+    "node": {"local-db", "local-app", "local-mon"},
+    "postgres": {"local-db"},
+    "backend": {"local-app"},
+    "haproxy": {"local-app"},
+    "blackbox": {"local-app"},
+    "blackbox_exporter": {"local-mon"},
+    "prometheus": {"local-mon"},
+    "alertmanager": {"local-mon"},
+}
+
+
+@pytest.fixture(scope="module")
+def inbox(environment: Environment) -> Iterator[Inbox]:
+    found = Inbox(GATEWAY)
+    found.start()
+    yield found
+    found.stop()
+
+
+def up(environment: Environment) -> dict[tuple[str, str], str]:
+    """Return whether each target answers, by job and host."""
+    found = environment.query("up")
+    return {(item["metric"]["job"], item["metric"]["host"]): item["value"][1] for item in found}
+
+
+def eventually(look: Any, seconds: float) -> Any:
+    """Return what *look* finds as soon as it is something, or what it found last."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(1)
+    return found
+
+
+def test_every_target_of_the_inventory_is_read(environment: Environment) -> None:
+    wanted = {(job, host) for job, hosts in JOBS.items() for host in hosts}
+
+    def all_up() -> bool:
+        found = up(environment)
+        return wanted <= set(found) and all(found[target] == "1" for target in wanted)
+
+    assert eventually(all_up, 60), up(environment)
+
+
+def test_targets_carry_the_labels_of_the_inventory(environment: Environment) -> None:
+    (found,) = environment.query('up{job="backend"}')
+    labels = found["metric"]
+    assert labels["environment"] == "local"
+    assert labels["host"] == "local-app"
+    assert labels["component"] == "backend"
+    assert labels["version"] == environment.version
+
+
+def test_nobody_reads_without_the_password(environment: Environment) -> None:
+    for address in ("10.89.20.13:9090/api/v1/query?query=up", "10.89.20.13:9093/api/v2/alerts"):
+        assert environment.monitor(address, password="wrong")[0] == 401
+
+
+def test_exporters_answer_the_monitoring_host_only(environment: Environment) -> None:
+    done = environment.on("local-app", "timeout 3 bash -c '</dev/tcp/10.89.20.11/9187' && echo open || echo closed")
+    assert done.strip() == "closed"
+
+
+def test_units_are_hardened(environment: Environment) -> None:
+    limits = {"plano-node-exporter.service": 1.6, "plano-prometheus.service": 1.6, "plano-alertmanager.service": 1.6}
+    found = dict(
+        line.split()[:2]
+        for line in environment.on(MONITOR, "systemd-analyze security --no-pager | grep plano-").splitlines()
+    )
+    assert {name: float(found[name]) <= limit for name, limit in limits.items()} == dict.fromkeys(limits, True), found
+
+
+def test_an_alert_reaches_a_person_and_so_does_its_end(environment: Environment, inbox: Inbox) -> None:
+    environment.on("local-db", "systemctl stop postgresql@17-main.service")
+    try:
+        fired = inbox.wait("PostgresqlDown", "firing", 180)
+    finally:
+        environment.on("local-db", "systemctl start postgresql@17-main.service")
+    assert fired["labels"]["severity"] == "page"
+    assert fired["labels"]["database"] == "local-db"
+    assert (ROOT / fired["annotations"]["runbook"]).is_file()
+    assert fired["annotations"]["summary"] == "PostgreSQL on local-db is down"
+    inbox.wait("PostgresqlDown", "resolved", 240)
+
+
+# -- a change of the monitoring itself ---------------------------------------------------------------
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    path = tmp_path / "own.yml"
+    path.write_text(
+        yaml.safe_dump({"groups": [{"name": "own", "rules": [{"record": "own:one", "expr": "vector(1)"}]}]}),
+        encoding="utf-8",
+    )
+    return path
+
+
+def current(environment: Environment, component: str) -> str:
+    return environment.on(MONITOR, f"readlink /opt/plano/{component}/current").strip()
+
+
+def test_a_rule_is_added_without_a_restart_and_taken_away_again(environment: Environment, rules: Path) -> None:
+    before = environment.on(MONITOR, "systemctl show --property=MainPID plano-prometheus")
+    assert environment.watch(prometheus_rules=[str(rules)]).code == 0
+    assert eventually(lambda: environment.query("own:one"), 40)
+    assert environment.playbook("rollback", component="prometheus").code == 0
+    assert not [group for group in environment.rule_groups() if group["name"] == "own"]
+    assert environment.on(MONITOR, "systemctl show --property=MainPID plano-prometheus") == before
+
+
+BAD = {
+    "an invalid rule": (
+        {"prometheus_rules": "bad_rule"},
+        ("own.yml", "could not parse expression"),
+    ),
+    "an invalid duration": ({"prometheus_scrape_interval": "often"}, ("prometheus_scrape_interval", "no host was touched")),
+    "an unknown host": (
+        {"prometheus_jobs": [{"job": "other", "hosts": ["elsewhere"], "port": 1}]},
+        ("prometheus_jobs[0]", "elsewhere", "no host was touched"),
+    ),
+    "an invalid scrape configuration": (
+        {"prometheus_jobs": [{"job": "other", "hosts": ["local-app"], "port": 9100, "scrape_timeout": "5m"}]},
+        ("scrape timeout greater than scrape interval", "other"),
+    ),
+    "a target that does not answer": (
+        {"prometheus_jobs": [{"job": "other", "hosts": ["local-app"], "port": 9}]},
+        ("target other 10.89.20.12:9", "does not answer", "goes on serving"),
+    ),
+    "a route to nobody": (
+        {"alertmanager_routes": [{"receiver": "missing", "matchers": ['severity="page"']}]},
+        ("alertmanager_routes[0]", "missing", "no host was touched"),
+    ),
+    "a wrong password for the database": (
+        {"exporter_postgres": "wrong_password"},
+        ("postgres_exporter", "pg_up 1", "goes on serving"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_leaves_the_old_configuration_running(environment: Environment, rules: Path, name: str) -> None:
+    extra: dict[str, Any]
+    extra, words = BAD[name]
+    if extra.get("prometheus_rules") == "bad_rule":
+        rules.write_text(rules.read_text(encoding="utf-8").replace("vector(1)", "vector(1"), encoding="utf-8")
+        extra = {"prometheus_rules": [str(rules)]}
+    if extra.get("exporter_postgres") == "wrong_password":
+        authority = (ROOT / ".cache/ssh/local-db-ca.crt").read_text(encoding="utf-8")
+        database = {"host": "127.0.0.1", "port": 5432, "database": "backend", "user": "backend_monitoring"}
+        extra = {"exporter_postgres": {**database, "password": "wrong", "sslmode": "verify-full", "ca": authority}}
+    names = ("prometheus", "alertmanager")
+    before = [current(environment, component) for component in names]
+    done = environment.watch(hosts="all" if "exporter_postgres" in extra else MONITOR, **extra)
+    assert done.code != 0
+    for word in words:
+        assert word in done.words, done.output
+    assert [current(environment, component) for component in names] == before
+    found = up(environment)
+    assert found[("prometheus", MONITOR)] == found[("postgres", "local-db")] == "1"
+
+
+def test_data_that_an_older_version_cannot_read_is_refused(environment: Environment) -> None:
+    marker = "/var/lib/plano-prometheus/plano-version"
+    before = current(environment, "prometheus")
+    environment.on(MONITOR, f"cp -p {marker} /run/plano-version && echo 3.5.0 > {marker}")
+    try:
+        done = environment.watch(prometheus_version="2.42.0")
+    finally:
+        environment.on(MONITOR, f"mv /run/plano-version {marker}")
+    assert done.code != 0
+    assert "was written by Prometheus 3.5.0" in done.words
+    assert "Go by way of 2.55" in done.words
+    assert current(environment, "prometheus") == before
+
+
+def test_a_full_disk_is_told_before_anything_is_touched(environment: Environment, rules: Path) -> None:
+    before = current(environment, "prometheus")
+    environment.on(
+        MONITOR,
+        "cp -a /opt/plano/prometheus /run/full; mount -t tmpfs -o size=8m tmpfs /opt/plano/prometheus;"
+        "cp -a /run/full/. /opt/plano/prometheus/; head -c 8M /dev/zero > /opt/plano/prometheus/full || true",
+    )
+    try:
+        done = environment.watch(prometheus_rules=[str(rules)])
+    finally:
+        environment.on(MONITOR, "umount /opt/plano/prometheus; rm -r /run/full")
+    assert done.code != 0
+    assert "space" in done.words, done.output
+    assert current(environment, "prometheus") == before
+
+
+def test_a_second_run_changes_nothing(environment: Environment) -> None:
+    assert environment.playbook("monitoring").code == 0
+    done = environment.playbook("monitoring")
+    assert done.code == 0
+    recap = json.dumps([line for line in done.output.splitlines() if "changed=" in line])
+    assert "changed=0" in recap and "changed=1" not in recap, done.output
