@@ -190,7 +190,8 @@ MONTHS = (
 def faults(description: Mapping[str, Any]) -> list[str]:
     """Return everything that is wrong, each with where it is and what it must be; nothing when a plan can be made of it."""
     given = {**DEFAULTS, **description}
-    found = [f"alertmanager_{fault}" for fault in _setting_faults(given)]
+    found = [f"description: {fault}" for fault in unknown(given, tuple(DEFAULTS))]
+    found += [f"alertmanager_{fault}" for fault in _setting_faults(given)]
     found += [f"alertmanager_{fault}" for fault in _receivers_faults(given)]
     routing = [f"alertmanager_{fault}" for fault in _routing_faults(given)]
     found += routing
@@ -222,12 +223,13 @@ def _items(where: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _shape_faults(where: str, value: Any) -> Iterator[str]:
+    """Find what has another shape; it is not shown, because it may be a receiver with its secrets."""
     if not isinstance(value, (list, tuple)):
-        yield f"{where}: it must be a list of mappings, is {shown(value)}"
+        yield f"{where}: it must be a list of mappings"
         return
     for number, item in enumerate(value):
         if not isinstance(item, Mapping):
-            yield f"{where}[{number}]: it must be a mapping, is {shown(item)}"
+            yield f"{where}[{number}]: it must be a mapping"
 
 
 def _twice(where: str, value: Any) -> Iterator[str]:
@@ -236,7 +238,6 @@ def _twice(where: str, value: Any) -> Iterator[str]:
 
 
 def _setting_faults(given: Mapping[str, Any]) -> Iterator[str]:
-    yield from unknown(given, tuple(DEFAULTS))
     version = _version(given["version"])
     if version is None:
         yield f"version: it must be a version such as 0.28.1, is {shown(given['version'])}"
