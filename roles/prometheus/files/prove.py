@@ -9,6 +9,7 @@ One line says that all is well; otherwise each line names a fault, and the exit 
 import argparse
 import base64
 import json
+import re
 import ssl
 import sys
 import urllib.error
@@ -71,31 +72,50 @@ def rule_faults(prometheus, expected):
     return faults
 
 
+def seconds_of(duration):
+    """Return the seconds of a duration as Prometheus writes it, such as 1m30s."""
+    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", duration))
+
+
+def samples(prometheus, expression, moment):
+    """Return the values of an expression over targets, by job and instance."""
+    found = prometheus.get("/api/v1/query", query=expression, time=moment)["result"]
+    return {(item["metric"].get("job"), item["metric"].get("instance")): float(item["value"][1]) for item in found}
+
+
 def target_faults(prometheus, expected, since):
     """Return targets that do not answer, unless they did not before this configuration either."""
-    before = {
-        (item["metric"].get("job"), item["metric"].get("instance")): item["value"][1] == "1"
-        for item in prometheus.get("/api/v1/query", query="up", time=since - 0.001)["result"]
-    }
+    moment = since - 0.001
+    answered = samples(prometheus, "up", moment)
+    asked = samples(prometheus, "timestamp(up)", moment)
     known = {
         (target["labels"]["job"], target["labels"]["instance"]): target
         for target in prometheus.get("/api/v1/targets", state="active")["activeTargets"]
     }
     waiting, faults = [], []
-    for job, instance in expected["targets"]:
+    for name in map(tuple, expected["targets"]):
+        target = known.get(name)
         # New targets are taken up some seconds after the reload.
-        target = known.get((job, instance), {"health": "unknown"})
-        # With nothing seen before, this is the first start of all, which need not wait for anybody.
-        answered = before.get((job, instance), bool(before))
-        if target["health"] == "up" or not answered:
-            continue
-        if target["health"] == "unknown":
-            waiting.append(f"{job} {instance}")
-        else:
-            faults.append(f"target {job} {instance} does not answer: {target['lastError']}")
+        if target is None or target["health"] == "unknown":
+            waiting.append(" ".join(name))
+        elif target["health"] == "down" and not was_down(target, answered.get(name), asked.get(name), moment):
+            faults.append(f"target {' '.join(name)} does not answer: {target['lastError']}")
+    # With nothing seen before, this is the first start of all, which need not wait for anybody.
+    if not answered:
+        return []
     if waiting:
         faults.append(f"not asked yet: {', '.join(waiting[:SHOWN])}{' and others' if waiting[SHOWN:] else ''}")
     return faults
+
+
+def was_down(target, answered, asked, moment):
+    """Say whether the configuration before had the target too, and got no answer.
+
+    Of a target that it did not have, only older samples may be left, from an attempt to add it.
+    """
+    newest = seconds_of(target["scrapeInterval"]) + seconds_of(target["scrapeTimeout"]) + 1
+    return answered == 0 and moment - asked <= newest
 
 
 def faults_of(arguments):
