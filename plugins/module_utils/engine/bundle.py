@@ -26,6 +26,7 @@ MODULES = (
     "health",
     "ledger",
     "lock",
+    "metrics",
     "proxy",
     "release",
     "signature",
@@ -56,6 +57,37 @@ ExecStart=/opt/plano/bin/plano recover --boot
 [Install]
 WantedBy=multi-user.target
 """
+METRICS_UNIT = "plano-metrics.service"
+METRICS_TIMER = "plano-metrics.timer"
+METRICS = """# Written by the plano engine; changes here are lost.
+[Unit]
+Description=Tell node_exporter what was released here
+ConditionPathExists=/opt/plano/bin/plano
+
+[Service]
+Type=oneshot
+ExecStart=/opt/plano/bin/plano metrics
+# A ledger that is damaged is told by 'plano status'; the host is not degraded for it.
+SuccessExitStatus=1
+ProtectSystem=strict
+ReadWritePaths=/var/lib/plano
+ProtectHome=yes
+PrivateTmp=yes
+PrivateNetwork=yes
+NoNewPrivileges=yes
+"""
+METRICS_EVERY = """# Written by the plano engine; changes here are lost.
+[Unit]
+Description=Tell node_exporter every five minutes what was released here
+
+[Timer]
+OnBootSec=1min
+OnUnitActiveSec=5min
+AccuracySec=30s
+
+[Install]
+WantedBy=multi-user.target
+"""
 
 
 def zipapp() -> bytes:
@@ -72,13 +104,15 @@ def zipapp() -> bytes:
 
 
 def install(host: Host, opt: Path = OPT, unit_dir: Path = UNIT_DIR) -> bool:
-    """Put the engine and its recovery unit on the host; say whether anything differed."""
+    """Put the engine and its units on the host; say whether anything differed."""
     command = opt / "bin" / "plano"
-    unit = unit_dir / RECOVER_UNIT
     fs.make_dir(command.parent)
     changed = fs.write_if_changed(command, zipapp(), 0o755)
-    if fs.write_if_changed(unit, RECOVER.encode()):
+    units = {RECOVER_UNIT: RECOVER, METRICS_UNIT: METRICS, METRICS_TIMER: METRICS_EVERY}
+    if any([fs.write_if_changed(unit_dir / name, text.encode()) for name, text in units.items()]):
         host.daemon_reload()
+        host.start(METRICS_TIMER)
         changed = True
     host.enable(RECOVER_UNIT)
+    host.enable(METRICS_TIMER)
     return changed

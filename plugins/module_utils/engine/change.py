@@ -9,6 +9,7 @@ ends well or is reverted whatever happens to the caller.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import fs, health
+from . import fs, health, metrics
 from .activate import BlueGreen, Strategy, strategy, validate
 from .errors import EngineError
 from .ledger import (
@@ -357,7 +358,11 @@ def _under_lock(component: Component, order: Order) -> dict[str, Any]:
             if entry["release"] == order.release and entry["state"] in (REVERTED, FAILED):
                 return {"status": entry["state"], "message": entry.get("reason", ""), "release": order.release}
         _finish_interrupted(component, ledger, at_boot=False)
-        return Attempt(component, ledger, order, lock.taken_over).run()
+        attempt = Attempt(component, ledger, order, lock.taken_over)
+        try:
+            return attempt.run()
+        finally:
+            attempt.publish()
 
 
 def _need_room(component: Component) -> None:
@@ -408,6 +413,7 @@ class Attempt:
         if past.current == new["id"] and self.component.serves(new):
             return self._outcome(UNCHANGED, new, past.current)
         self._note(STAGED, new, taken_over=(self.taken_over or {}).get("change"), signer=self.order.signer)
+        self.publish()
         try:
             self._before(acting, new, old)
         except (EngineError, OSError) as exc:
@@ -430,6 +436,17 @@ class Attempt:
             # The release serves and is confirmed; what is left over is said, not undone.
             self.warnings.append(f"{self.component.name} {new['id']} is confirmed, but tidying up met: {exc}")
         return outcome
+
+    def publish(self) -> None:
+        """Tell the metrics; what cannot be told there is no reason to undo anything."""
+        try:
+            metrics.publish(self.component.layout)
+        except (EngineError, OSError) as exc:
+            # Without the name of the temporary file, which is another one at each try.
+            reason = exc.strerror if isinstance(exc, OSError) else exc
+            told = f"{self.component.layout.metrics} could not be written: {reason}"
+            if told not in self.warnings:
+                self.warnings.append(told)
 
     def _allow(self, past: History, new: dict[str, Any]) -> None:
         if new["id"] in past.rejected and not self.order.allow_rejected:
@@ -608,6 +625,8 @@ def recover(component: Component, at_boot: bool = False) -> str | None:
         current = component.described(ledger.history.current)
         if current is not None:
             component.strategy(current).hold(current, at_boot)
+        with contextlib.suppress(OSError):  # the timer of the host tries again
+            metrics.publish(component.layout)
         return done
 
 

@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 from typing import Any, Sequence
 
-from . import change, fs, status
+from . import change, fs, metrics, status
 from .change import Component, Order
 from .errors import EngineError
-from .ledger import CONFIRMED, LedgerError, sound_part
+from .ledger import CONFIRMED, LedgerError, sound_part, utc_now
+from .lock import Busy, Lock
 from .release import Layout
 from .systemd import Host
 
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     each.add_argument("--rebuild", action="store_true", help="start a new ledger from the releases on disk")
     each = commands.add_parser("retire", help="stop the standby of a component now")
     each.add_argument("component")
+    commands.add_parser("metrics", help="write the files for node_exporter anew, from the ledgers")
     each = commands.add_parser("carry-out", help="used by the engine itself, in a unit of its own")
     each.add_argument("component")
     each.add_argument("order", type=Path)
@@ -212,6 +214,25 @@ def _retire(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _metrics(args: argparse.Namespace) -> int:
+    worst = EXIT_OK
+    layout = Layout("all")
+    metrics.publish_host(layout)
+    for name in status.components(layout):
+        component = Layout(name)
+        try:
+            with Lock(component.lock, name) as lock:
+                lock.acquire({"change": args.command, "release": change.HOUSEKEEPING, "since": utc_now()}, wait=0.0)
+                metrics.publish(component)
+        except Busy:
+            continue  # the change under way writes it
+        except (EngineError, OSError) as exc:
+            # One damaged ledger must not keep the others from being told.
+            say(f"plano: {exc}", error=True)
+            worst = EXIT_FAULT
+    return worst
+
+
 def _carry_out(args: argparse.Namespace) -> int:
     order = Order(**json.loads(args.order.read_text(encoding="utf-8")))
     outcome = change.carry_out(Component(Layout(args.component)), order)
@@ -226,5 +247,6 @@ COMMANDS = {
     "verify": _verify,
     "recover": _recover,
     "retire": _retire,
+    "metrics": _metrics,
     "carry-out": _carry_out,
 }

@@ -81,6 +81,10 @@ class Layout:
         return self.var / self.component / "state"
 
     @property
+    def metrics(self) -> Path:
+        return self.var / "metrics"
+
+    @property
     def staging_lock(self) -> Path:
         return self.opt / ".staging.lock"
 

@@ -81,8 +81,9 @@ def test_the_engine_is_installed_once_and_again_when_it_differs(host, tmp_path):
     command = opt / "bin" / "plano"
     assert command.read_bytes() == bundle.zipapp()
     assert command.stat().st_mode & 0o777 == 0o755
-    assert host.enabled() == ["plano-recover.service"]
+    assert host.enabled() == ["plano-metrics.timer", "plano-recover.service"]
     assert host.ran("systemctl daemon-reload") == 1
+    assert host.ran("systemctl start plano-metrics.timer") == 1
     assert bundle.install(host, opt, host.unit_dir) is False
     command.write_bytes(b"older")
     assert bundle.install(host, opt, host.unit_dir) is True
@@ -92,9 +93,10 @@ def test_the_engine_is_installed_once_and_again_when_it_differs(host, tmp_path):
     assert host.ran("systemctl daemon-reload") == 2
 
 
-def test_the_recovery_unit_calls_a_command_that_exists(host, tmp_path, this_host):
+@pytest.mark.parametrize("unit", ["plano-recover.service", "plano-metrics.service"])
+def test_the_units_call_a_command_that_exists(host, tmp_path, this_host, unit):
     bundle.install(host)
-    (line,) = [line for line in host.unit_text("plano-recover.service").splitlines() if line.startswith("ExecStart=")]
+    (line,) = [line for line in host.unit_text(unit).splitlines() if line.startswith("ExecStart=")]
     path, *argv = line[len("ExecStart=") :].split()
     assert path == "/opt/plano/bin/plano"
     assert cli.main(argv) == 0
