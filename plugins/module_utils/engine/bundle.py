@@ -70,7 +70,7 @@ ExecStart=/opt/plano/bin/plano metrics
 # A ledger that is damaged is told by 'plano status'; the host is not degraded for it.
 SuccessExitStatus=1
 ProtectSystem=strict
-ReadWritePaths=/var/lib/plano
+StateDirectory=plano
 ProtectHome=yes
 PrivateTmp=yes
 PrivateNetwork=yes
