@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import uuid
+
+import pytest
 
 testinfra_hosts = ["ansible://backend"]
 
@@ -33,13 +36,16 @@ def test_metrics_are_not_for_the_public(http):
     assert http("/metrics").status == 403
 
 
-def test_only_the_ports_that_are_meant_are_reachable(host):
+def test_only_the_ports_that_are_meant_are_reachable(host, address):
     listening = host.check_output("ss -Hltn")
     public = {
         line.split()[3].rpartition(":")[2] for line in listening.splitlines() if "127.0.0." not in line.split()[3]
     }
-    assert public <= {"22", "8080"}, listening
+    # 8404 is for Prometheus, where there is one.
+    assert public <= {"22", "8080", "8404"}, listening
     assert "policy drop" in host.check_output("nft list chain inet plano input")
+    with pytest.raises(TimeoutError):
+        socket.create_connection((address, 8404), timeout=2)
 
 
 def test_the_hosts_run_without_a_failed_unit(host):

@@ -1,0 +1,71 @@
+"""Prometheus of each environment sees all of it, and nothing of the other."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+CACHE = Path(__file__).resolve().parents[3] / ".cache"
+SECONDS = 90
+OLDER = {"prometheus": "2.42.0", "alertmanager": "0.25.0", "blackbox_exporter": "0.23.0", "node_exporter": "1.5.0"}
+
+testinfra_hosts = ["ansible://monitoring"]
+
+
+@pytest.fixture
+def query(host, address):
+    """Ask Prometheus over the network, as a person with the password does."""
+    name = host.ansible.get_variables()["inventory_hostname"]
+    context = ssl.create_default_context(cafile=str(CACHE / "ssh" / f"{name}-tls.crt"))
+    password = (CACHE / "secrets" / "monitoring_web").read_text(encoding="utf-8").split()[0]
+    headers = {"Authorization": "Basic " + base64.b64encode(f"plano:{password}".encode()).decode()}
+
+    def ask(expression):
+        url = f"https://{address}:9090/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=10, context=context
+        ) as answer:
+            return json.load(answer)["data"]["result"]
+
+    return ask
+
+
+def test_every_target_answers(host, query):
+    suffix = host.ansible.get_variables()["inventory_hostname"].removeprefix("mon")
+    database, backend, monitor = (f"{name}{suffix}" for name in ("db", "app", "mon"))
+    wanted = {("node", name) for name in (database, backend, monitor)}
+    wanted |= {("backend", backend), ("haproxy", backend), ("blackbox", backend), ("postgres", database)}
+    wanted |= {(name, monitor) for name in ("prometheus", "alertmanager", "blackbox_exporter")}
+    end = time.monotonic() + SECONDS
+    while True:
+        found = {(item["metric"]["job"], item["metric"]["host"]): item["value"][1] for item in query("up")}
+        if found == dict.fromkeys(wanted, "1") or time.monotonic() > end:
+            break
+        time.sleep(2)
+    assert found == dict.fromkeys(wanted, "1")
+
+
+def test_what_was_released_is_told(host, query):
+    end = time.monotonic() + SECONDS
+    while not (found := query('plano_deploy_info{component="prometheus"}')) and time.monotonic() < end:
+        time.sleep(2)
+    release = json.loads(host.file("/opt/plano/prometheus/current/release.json").content_string)
+    assert [item["metric"]["version"] for item in found] == [release["artifact"]["version"]]
+
+
+def test_the_rules_are_evaluated(query):
+    assert query('ALERTS{alertname="Watchdog",alertstate="firing"}')
+
+
+def test_the_older_versions_run_before_and_after(host):
+    lines = host.check_output("/opt/plano/bin/plano status").splitlines()
+    found = {line.split()[0]: line for line in lines}
+    for component, version in OLDER.items():
+        assert f" {version}" in found[component], found[component]
