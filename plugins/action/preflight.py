@@ -46,7 +46,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 f"{count} in the inputs, no host was touched:\n" + "\n".join(f"- {line}" for line in lines)
             )
-        result.update(changed=False)
+        given = self._templar.template(task_vars.get("plano_change_id"))
+        result.update(changed=False, change=str(given or _controller.run_id()))
         return result
 
     def _role_faults(

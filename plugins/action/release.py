@@ -48,7 +48,24 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(exc)) from exc
         result["change"] = args["change"]["id"]
         self._tell(args, result, str(task_vars.get("inventory_hostname")))
+        released = self._released(args, result)
+        if released:
+            before = (task_vars.get("ansible_facts") or {}).get("plano_released") or []
+            result["ansible_facts"] = {"plano_released": [*before, *released]}
         return result
+
+    def _released(self, args: dict[str, Any], result: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return what serves now that did not before; a run that ends well tells Grafana of it."""
+        kind = "deploy" if args.get("state", "present") == "present" else "rollback"
+        return [
+            {
+                "component": item.get("component") or args.get("component"),
+                "kind": kind,
+                **{name: item.get(name) for name in ("version", "release", "previous")},
+            }
+            for item in result.get("rolled_back") or [result]
+            if item.get("changed") and not item.get("failed") and item.get("status") == "confirmed"
+        ]
 
     def _tell(self, args: dict[str, Any], result: dict[str, Any], host: str) -> None:
         """Say in one line what happened: a run without -v shows no module's result."""

@@ -57,4 +57,10 @@ EXAMPLES = r"""
   run_once: true
 """
 
-RETURN = r"""#"""
+RETURN = r"""
+change:
+  description: Id of the change that the run's releases will belong to.
+  returned: success
+  type: str
+  sample: 20261127T025447Z-55db
+"""
