@@ -129,6 +129,10 @@ bench: setup artifacts up ## Measure deploy and rollback
 bench-fleet: setup artifacts images ## Measure what 1, 4, 16 and 48 hosts cost the controller (ARGS="--hosts 1,4")
 	@$(VENV)/bin/python tests/bench/fleet.py $(ARGS)
 
+.PHONY: bench-monitoring
+bench-monitoring: setup artifacts images ## Measure monitoring: first converge, nothing to do, one rule more (ARGS="--prometheus PATH": a peer beside)
+	@$(VENV)/bin/python tests/bench/monitoring.py $(ARGS)
+
 .PHONY: bench-artifact
 bench-artifact: setup ## Measure how an artifact of 50 MB comes to the store
 	@PYTHONPATH=.cache/collections $(VENV)/bin/python tests/bench/artifact.py $(ARGS)
