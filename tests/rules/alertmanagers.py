@@ -28,13 +28,15 @@ USER, PASSWORD = "plano", "correct horse"
 
 
 def defaults() -> dict[str, Any]:
-    """Return what the role says where the inventory says nothing, named as the filters want it."""
-    said = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8"))
-    known = {name.removeprefix("alertmanager_"): value for name, value in said.items()}
-    return {name: value for name, value in known.items() if name not in NOT_FOR_THE_FILTERS and "{{" not in str(value)}
+    """Return what the role tells the filters where the inventory says nothing."""
+    said = _variables("defaults")
+    found = {key: said.get(f"alertmanager_{key}") for key in _variables("vars")["__alertmanager_description"]}
+    return {key: value for key, value in found.items() if value is not None and "{{" not in str(value)}
 
 
-NOT_FOR_THE_FILTERS = ("start_timeout", "soak_seconds", "keep")
+def _variables(kind: str) -> dict[str, Any]:
+    said: dict[str, Any] = yaml.safe_load((ROLE / kind / "main.yml").read_text(encoding="utf-8"))
+    return said
 
 
 def artifacts() -> dict[str, Path]:
