@@ -71,11 +71,14 @@ class ActionModule(ActionBase):
         templar = self._templar.copy_with_new_env(available_variables=variables)
         faults: list[str] = []
         values: dict[str, Any] = {}
-        skipped = []
+        # What the role finds by its name's beginning, such as the firewall's lists of all groups, is in no specification.
+        skipped = [
+            name for name in variables if name.startswith(f"{role}_") and name not in spec and _later(variables[name])
+        ]
         for name in spec:
             if variables.get(name) is None:
                 continue
-            if any(word in str(variables[name]) for word in FACTS):
+            if _later(variables[name]):
                 skipped.append(name)
                 continue
             try:
@@ -125,3 +128,8 @@ class ActionModule(ActionBase):
     @property
     def _load_options(self) -> set[str]:
         return set(inspect.signature(self._loader.load_from_file).parameters)
+
+
+def _later(value: Any) -> bool:
+    """Say whether a value is known only once the hosts were asked."""
+    return any(word in str(value) for word in FACTS)

@@ -146,7 +146,10 @@ BAD = {
         {"prometheus_rules": "bad_rule"},
         ("own.yml", "could not parse expression"),
     ),
-    "an invalid duration": ({"prometheus_scrape_interval": "often"}, ("prometheus_scrape_interval", "no host was touched")),
+    "an invalid duration": (
+        {"prometheus_scrape_interval": "often"},
+        ("prometheus_scrape_interval", "no host was touched"),
+    ),
     "an unknown host": (
         {"prometheus_jobs": [{"job": "other", "hosts": ["elsewhere"], "port": 1}]},
         ("prometheus_jobs[0]", "elsewhere", "no host was touched"),

@@ -69,10 +69,14 @@ def faults(description: Mapping[str, Any]) -> list[str]:
             found.append(f"{where}.module: '{probe.get('module')}' is not among exporter_blackbox_modules: {known}")
     for key, value in (description.get("external_labels") or {}).items():
         if not LABEL.fullmatch(str(key)) or key in RESERVED:
-            found.append(f"prometheus_external_labels: '{key}' is no name of a label, or one that targets have: {value}")
+            found.append(
+                f"prometheus_external_labels: '{key}' is no name of a label, or one that targets have: {value}"
+            )
     for key in ("scrape_interval", "evaluation_interval", "retention_time"):
         if not _is_duration(description["settings"].get(key)):
-            found.append(f"prometheus_{key}: '{description['settings'].get(key)}' is no duration such as 15s, 1m or 30d")
+            found.append(
+                f"prometheus_{key}: '{description['settings'].get(key)}' is no duration such as 15s, 1m or 30d"
+            )
     for number, item in enumerate(description.get("constants") or []):
         if not RECORD.fullmatch(str(item.get("record") or "")) or not isinstance(item.get("value"), (int, float)):
             found.append(f"prometheus_constants[{number}]: needs record, a name of a metric, and value, a number")
@@ -86,7 +90,10 @@ def faults(description: Mapping[str, Any]) -> list[str]:
             found.append(f"{where}.url: '{item.get('url')}' is no http or https URL")
         if bool(item.get("user")) != bool(item.get("password")):
             found.append(f"{where}: user and password are given both or not at all")
-    found += [f"prometheus_rules: there is no file {path} on this controller" for path in description.get("missing_rules") or []]
+    found += [
+        f"prometheus_rules: there is no file {path} on this controller"
+        for path in description.get("missing_rules") or []
+    ]
     found += _rule_faults(description.get("rules") or {})
     return found
 
@@ -219,7 +226,10 @@ def plan(description: Mapping[str, Any]) -> dict[str, Any]:
         "global": {
             "scrape_interval": description["settings"]["scrape_interval"],
             "evaluation_interval": description["settings"]["evaluation_interval"],
-            "external_labels": {"environment": description["environment"], **(description.get("external_labels") or {})},
+            "external_labels": {
+                "environment": description["environment"],
+                **(description.get("external_labels") or {}),
+            },
         },
         "rule_files": ["rules/*.yml"],
         "alerting": {
@@ -240,9 +250,7 @@ def plan(description: Mapping[str, Any]) -> dict[str, Any]:
     for item in description.get("constants") or []:
         labels = {"environment": description["environment"], **(item.get("labels") or {})}
         own.append({"record": item["record"], "labels": labels, "expr": f"vector({item['value']})"})
-    files["rules/plano_configuration.yml"] = _text(
-        header, {"groups": [{"name": "plano-configuration", "rules": own}]}
-    )
+    files["rules/plano_configuration.yml"] = _text(header, {"groups": [{"name": "plano-configuration", "rules": own}]})
     rules = {name[len("rules/") :]: _count(text) for name, text in files.items() if name.startswith("rules/")}
     expected = {"digest": digest, "rules": rules, "targets": _instances(configuration)}
     files["expected.json"] = json.dumps(expected, indent=1, sort_keys=True) + "\n"

@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A copy of the collection in which a test may put other tasks into a role, and Ansible run in it on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+COLLECTION = Path(__file__).resolve().parents[3]
+
+
+class Copy:
+    """The copy, and what to run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = folder / "ansible_collections" / "plano" / "delivery"
+        for path in ("plugins", "meta", "roles"):
+            shutil.copytree(COLLECTION / path, self.root / path)
+
+    def tasks(self, role: str, text: str, name: str = "main") -> None:
+        """Let a role do this, and need no other role."""
+        folder = self.root / "roles" / role
+        (folder / "tasks" / f"{name}.yml").write_text(text)
+        (folder / "meta" / "main.yml").write_text("dependencies: []\n")
+
+    def run(self, plays: list[dict[str, Any]], inventory: dict[str, Any]) -> tuple[int, str]:
+        """Return the exit code and all that was said."""
+        (self.folder / "play.yml").write_text(yaml.safe_dump(plays))
+        (self.folder / "hosts.yml").write_text(yaml.safe_dump({"all": inventory}))
+        done = subprocess.run(
+            [
+                Path(sys.executable).parent / "ansible-playbook",
+                "-i",
+                self.folder / "hosts.yml",
+                "-e",
+                f"ansible_connection=local ansible_python_interpreter={sys.executable}",
+                self.folder / "play.yml",
+            ],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.folder),
+                "ANSIBLE_COLLECTIONS_PATH": str(self.folder),
+                "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
+                "ANSIBLE_RESULT_FORMAT": "yaml",
+                "ANSIBLE_NOCOLOR": "1",
+                "LC_ALL": "C.UTF-8",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Copy:
+    return Copy(tmp_path)
