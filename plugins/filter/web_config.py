@@ -77,23 +77,33 @@ def bcrypt_hash(password: str, salt: str) -> str:
     return bcrypt.hashpw(password.encode(), b"$2b$%02d$" % COST + encoded).decode()
 
 
-def web_config(password: str, user: str, salt: str) -> str:
-    """Return the text of a web configuration."""
-    faults = []
+def faults(password: str, user: str, salt: str) -> list[str]:
+    """Return what is wrong, in words that give no secret away."""
+    found = []
     if not password or len(password.encode()) > PASSWORD_BYTES:
-        faults.append(f"the password must have 1 to {PASSWORD_BYTES} bytes")
+        found.append(f"the password must have 1 to {PASSWORD_BYTES} bytes")
+    if password != password.strip() or not password.isprintable():
+        # Prometheus takes spaces away from what it reads from a file.
+        found.append("the password must not begin or end with a space, and must be one line of printable characters")
     if len(salt) < SALT_CHARACTERS:
-        faults.append(f"the salt must have {SALT_CHARACTERS} characters at least")
-    if not user:
-        faults.append("the user must have a name")
-    if faults:
-        raise AnsibleFilterError(f"web_config: {'; '.join(faults)}")
+        found.append(f"the salt must have {SALT_CHARACTERS} characters at least")
+    if not user or ":" in user or not user.isprintable():
+        found.append("the user must have a name, of printable characters without a colon")
+    return found
+
+
+def web_config(password: Any, user: Any, salt: Any) -> str:
+    """Return the text of a web configuration."""
+    password, user, salt = str(password), str(user), str(salt)
+    found = faults(password, user, salt)
+    if found:
+        raise AnsibleFilterError(f"web_config: {'; '.join(found)}")
     # JSON is YAML too, and quotes whatever a name may hold.
     return (
         json.dumps(
             {
                 "tls_server_config": {"cert_file": "server.crt", "key_file": "server.key", "min_version": "TLS12"},
-                "basic_auth_users": {str(user): bcrypt_hash(str(password), str(salt))},
+                "basic_auth_users": {user: bcrypt_hash(password, salt)},
             },
             indent=1,
         )

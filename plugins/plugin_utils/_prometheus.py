@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.plano.delivery.plugins.module_utils.monitoring import prometheus
 from ansible_collections.plano.delivery.plugins.plugin_utils import _plain
 
 SHIPPED = Path(__file__).resolve().parents[2] / "roles" / "prometheus" / "files" / "rules"
@@ -15,7 +16,18 @@ SHIPPED = Path(__file__).resolve().parents[2] / "roles" / "prometheus" / "files"
 
 def with_rules(description: dict[str, Any]) -> dict[str, Any]:
     """Return *description* with the text of each rules file under its name: those that are shipped, and those that it names."""
-    paths = [*sorted(SHIPPED.glob("*.yml")), *(Path(path) for path in description.get("rules") or [])]
-    missing = [str(path) for path in paths if not path.is_file()]
-    texts = {path.name: path.read_text(encoding="utf-8") for path in paths if path.is_file()}
-    return {**_plain.plain(description), "rules": texts, "missing_rules": missing}
+    plain = _plain.plain(description)
+    shipped = sorted(SHIPPED.glob("*.yml"))
+    named = [Path(path) for path in plain.get("rules") or []]
+    names = [path.name for path in shipped] + [prometheus.OWN_RULES]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in [*shipped, *named] if path.is_file()}
+    return {
+        **plain,
+        "rules": texts,
+        "missing_rules": [str(path) for path in named if not path.is_file()],
+        "double_rules": [
+            str(path)
+            for number, path in enumerate(named)
+            if path.name in names + [other.name for other in named[:number]]
+        ],
+    }

@@ -24,10 +24,32 @@ LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 RECORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 PLAIN = re.compile(r"[a-z][a-z0-9_]*")
 RESERVED = ("environment", "host", "component", "version", "probe", "job", "instance")
+SIZE = re.compile(r"0|[1-9]\d*(?:B|[KMGTPE]B)")
+URL = re.compile(r"https?://[^/?\s@]+(?:[/?]\S*)?")
+ADDRESS = re.compile(r"[^\s/@]+:\d+")
+LAST_PORT = 65535
+PROBES = "blackbox"
+OWN_RULES = "plano_configuration.yml"
+# Of a writer, what its own options say; and, however deep, what must not lie in a release.
+OWN_SETTINGS = ("name", "url", "basic_auth")
+SECRET_SETTINGS = ("password", "credentials", "bearer_token", "secret_key", "client_secret", "key")
 
 
 def _is_duration(text: Any) -> bool:
-    return isinstance(text, str) and bool(text) and DURATION.fullmatch(text) is not None
+    """Say whether Prometheus takes it for a time to wait, which must not be none."""
+    return isinstance(text, str) and DURATION.fullmatch(text) is not None and re.search("[1-9]", text) is not None
+
+
+def _is_port(port: Any) -> bool:
+    return re.fullmatch(r"\d{1,5}", str(port)) is not None and 0 < int(port) <= LAST_PORT
+
+
+def _label_faults(where: str, labels: Any) -> list[str]:
+    return [
+        f"{where}: '{label}' is no name of a label, or one that targets have"
+        for label in labels or {}
+        if not LABEL.fullmatch(str(label)) or str(label).startswith("__") or label in RESERVED
+    ]
 
 
 def _job_faults(where: str, job: Mapping[str, Any], addresses: Mapping[str, str]) -> list[str]:
@@ -38,64 +60,137 @@ def _job_faults(where: str, job: Mapping[str, Any], addresses: Mapping[str, str]
         if not addresses.get(host):
             faults.append(f"{where}: host {host} has no address; set its ansible_host")
     for port in (job.get("regions") or {"": job.get("port")}).values():
-        if job.get("hosts") and not str(port or "").isdigit():
-            faults.append(f"{where}.port: '{port}' is no port")
+        if job.get("hosts") and not _is_port(port):
+            faults.append(f"{where}.port: '{port}' is no port from 1 to {LAST_PORT}")
     if job.get("scheme", "https") not in ("http", "https"):
         faults.append(f"{where}.scheme: '{job['scheme']}' must be http or https")
+    if not str(job.get("path") or "/").startswith("/"):
+        faults.append(f"{where}.path: '{job['path']}' must begin with /")
     for key in ("scrape_interval", "scrape_timeout"):
         if job.get(key) and not _is_duration(job[key]):
             faults.append(f"{where}.{key}: '{job[key]}' is no duration such as 30s or 1m")
-    for label in job.get("labels") or {}:
-        if not LABEL.fullmatch(str(label)):
-            faults.append(f"{where}.labels: '{label}' is no name of a label")
-    return faults
+    return faults + _label_faults(f"{where}.labels", job.get("labels"))
 
 
-def faults(description: Mapping[str, Any]) -> list[str]:
-    """Return everything that is wrong with *description*, each with where it is."""
+def _jobs_faults(description: Mapping[str, Any]) -> list[str]:
     found = []
-    names: dict[str, str] = {}
-    jobs = description.get("jobs") or []
-    for number, job in enumerate(jobs):
+    names = {PROBES: "the probes"}
+    for number, job in enumerate(description.get("jobs") or []):
         where = f"job {job.get('job')}" if job.get("builtin") else f"prometheus_jobs[{number - description['builtin']}]"
         found += _job_faults(where, job, description["addresses"])
         if str(job.get("job")) in names:
             found.append(f"{where}.job: '{job['job']}' is the name of another job too ({names[str(job['job'])]})")
         names[str(job.get("job"))] = where
-    for number, probe in enumerate(description.get("probes") or []):
-        where = f"prometheus_probes[{number}]"
+    return found
+
+
+def _probes_faults(description: Mapping[str, Any]) -> list[str]:
+    found = []
+    seen: dict[str, str] = {}
+    probes = description.get("probes") or []
+    builtin = sum(bool(probe.get("builtin")) for probe in probes)
+    for number, probe in enumerate(probes):
+        where = f"probe of {probe['host']}" if probe.get("builtin") else f"prometheus_probes[{number - builtin}]"
         if probe.get("module") not in description["modules"]:
             known = ", ".join(sorted(description["modules"]))
             found.append(f"{where}.module: '{probe.get('module')}' is not among exporter_blackbox_modules: {known}")
-    for key, value in (description.get("external_labels") or {}).items():
-        if not LABEL.fullmatch(str(key)) or key in RESERVED:
-            found.append(
-                f"prometheus_external_labels: '{key}' is no name of a label, or one that targets have: {value}"
-            )
-    for key in ("scrape_interval", "evaluation_interval", "retention_time"):
-        if not _is_duration(description["settings"].get(key)):
-            found.append(
-                f"prometheus_{key}: '{description['settings'].get(key)}' is no duration such as 15s, 1m or 30d"
-            )
-    for number, item in enumerate(description.get("constants") or []):
-        if not RECORD.fullmatch(str(item.get("record") or "")) or not isinstance(item.get("value"), (int, float)):
-            found.append(f"prometheus_constants[{number}]: needs record, a name of a metric, and value, a number")
-    known_writers: set[str] = set()
-    for number, item in enumerate(description.get("remote_write") or []):
+        if not PLAIN.fullmatch(str(probe.get("probe") or "")):
+            found.append(f"{where}.probe: '{probe.get('probe')}' must be lower-case letters, digits and underscores")
+        for key in ("host", "url"):
+            if not probe.get(key) or re.search(r"\s", str(probe[key])):
+                found.append(f"{where}.{key}: '{probe.get(key)}' must be given, without spaces")
+        url = str(probe.get("url"))
+        if url in seen:
+            found.append(f"{where}.url: {url} is probed already ({seen[url]}), and the two could not be told apart")
+        seen[url] = where
+    return found
+
+
+def _constants_faults(constants: Any) -> list[str]:
+    found = []
+    seen: dict[str, str] = {}
+    for number, item in enumerate(constants or []):
+        where = f"prometheus_constants[{number}]"
+        record, value = str(item.get("record") or ""), item.get("value")
+        if (
+            not RECORD.fullmatch(record)
+            or record == DIGEST
+            or isinstance(value, bool)
+            or not isinstance(value, (int, float))
+        ):
+            found.append(f"{where}: needs record, a name of a metric, and value, a number")
+        labels = item.get("labels") or {}
+        for label in labels:
+            if not LABEL.fullmatch(str(label)) or str(label).startswith("__"):
+                found.append(f"{where}.labels: '{label}' is no name of a label")
+        series = json.dumps([record, labels], sort_keys=True)
+        if series in seen:
+            found.append(f"{where}: has record and labels of {seen[series]}")
+        seen[series] = where
+    return found
+
+
+def _secret_settings(settings: Any) -> list[str]:
+    """Return the keys, however deep, whose values are secrets."""
+    if isinstance(settings, list):
+        return [key for item in settings for key in _secret_settings(item)]
+    if not isinstance(settings, Mapping):
+        return []
+    return [key for key in settings if key in SECRET_SETTINGS] + _secret_settings(list(settings.values()))
+
+
+def _writers_faults(writers: Any) -> list[str]:
+    found = []
+    names: set[str] = set()
+    for number, item in enumerate(writers or []):
         where = f"prometheus_remote_write[{number}]"
-        if not PLAIN.fullmatch(str(item.get("name") or "")) or item["name"] in known_writers:
+        if not PLAIN.fullmatch(str(item.get("name") or "")) or item["name"] in names:
             found.append(f"{where}.name: '{item.get('name')}' must be lower-case letters, digits and _, and its own")
-        known_writers.add(str(item.get("name")))
-        if not re.match(r"https?://[^/\s]+", str(item.get("url") or "")):
-            found.append(f"{where}.url: '{item.get('url')}' is no http or https URL")
+        names.add(str(item.get("name")))
+        if not URL.fullmatch(str(item.get("url") or "")):
+            # It may hold a password, which nobody is told.
+            found.append(f"{where}.url: is no http or https URL without a user in it")
         if bool(item.get("user")) != bool(item.get("password")):
             found.append(f"{where}: user and password are given both or not at all")
-    found += [
-        f"prometheus_rules: there is no file {path} on this controller"
-        for path in description.get("missing_rules") or []
-    ]
-    found += _rule_faults(description.get("rules") or {})
+        settings = item.get("settings") or {}
+        for key in [key for key in OWN_SETTINGS if key in settings]:
+            found.append(f"{where}.settings.{key}: is made of name, url, user and password")
+        for key in _secret_settings({key: value for key, value in settings.items() if key not in OWN_SETTINGS}):
+            found.append(
+                f"{where}.settings: '{key}' may be a secret, which must not lie in a release; give user and password"
+            )
     return found
+
+
+def faults(description: Mapping[str, Any]) -> list[str]:
+    """Return everything that is wrong with *description*, each with where it is."""
+    settings = description["settings"]
+    found = _jobs_faults(description) + _probes_faults(description)
+    found += _label_faults("prometheus_external_labels", description.get("external_labels"))
+    for key in ("scrape_interval", "evaluation_interval"):
+        if not _is_duration(settings.get(key)):
+            found.append(f"prometheus_{key}: '{settings.get(key)}' is no duration such as 15s or 1m")
+    by_size = bool(SIZE.fullmatch(str(settings.get("retention_size")))) and settings.get("retention_size") != "0"
+    # No time at all leaves it to the size.
+    if not (_is_duration(settings.get("retention_time")) or (settings.get("retention_time") == "0s" and by_size)):
+        found.append(
+            f"prometheus_retention_time: '{settings.get('retention_time')}' is no duration such as 30d, or 0s beside a size"
+        )
+    if not SIZE.fullmatch(str(settings.get("retention_size"))):
+        found.append(
+            f"prometheus_retention_size: '{settings.get('retention_size')}' is no size such as 512MB or 50GB, or 0 for any"
+        )
+    for number, address in enumerate(description.get("alertmanagers") or []):
+        if not ADDRESS.fullmatch(str(address)):
+            found.append(
+                f"prometheus_alertmanagers[{number}]: '{address}' is no address with a port such as 127.0.0.1:9093"
+            )
+    found += _constants_faults(description.get("constants"))
+    found += _writers_faults(description.get("remote_write"))
+    missing, double = description.get("missing_rules") or [], description.get("double_rules") or []
+    found += [f"prometheus_rules: there is no file {path} on this controller" for path in missing]
+    found += [f"prometheus_rules: {path} has the name of another rules file; give it one of its own" for path in double]
+    return found + _rule_faults(description.get("rules") or {})
 
 
 def _rule_faults(rules: Mapping[str, str]) -> list[str]:
@@ -109,9 +204,13 @@ def _rule_faults(rules: Mapping[str, str]) -> list[str]:
             found.append(f"rules file {name}: {' '.join(str(exc).split())}")
             continue
         groups = content.get("groups") if isinstance(content, dict) else None
-        if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
-            found.append(f"rules file {name}: must have groups, a list")
+        if not isinstance(groups, list) or not all(_is_group(group) for group in groups):
+            found.append(f"rules file {name}: must have groups, a list, and each of them rules, a list")
     return found
+
+
+def _is_group(group: Any) -> bool:
+    return isinstance(group, dict) and isinstance(group.get("rules") or [], list)
 
 
 def _access(description: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,7 +280,7 @@ def _probes(description: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
     return [
         {
-            "job_name": "blackbox",
+            "job_name": PROBES,
             "metrics_path": "/probe",
             **_access(description, {}),
             "static_configs": targets,
@@ -250,7 +349,7 @@ def plan(description: Mapping[str, Any]) -> dict[str, Any]:
     for item in description.get("constants") or []:
         labels = {"environment": description["environment"], **(item.get("labels") or {})}
         own.append({"record": item["record"], "labels": labels, "expr": f"vector({item['value']})"})
-    files["rules/plano_configuration.yml"] = _text(header, {"groups": [{"name": "plano-configuration", "rules": own}]})
+    files[f"rules/{OWN_RULES}"] = _text(header, {"groups": [{"name": "plano-configuration", "rules": own}]})
     rules = {name[len("rules/") :]: _count(text) for name, text in files.items() if name.startswith("rules/")}
     expected = {"digest": digest, "rules": rules, "targets": _instances(configuration)}
     files["expected.json"] = json.dumps(expected, indent=1, sort_keys=True) + "\n"

@@ -8,6 +8,7 @@ One line says that all is well; otherwise each line names a fault, and the exit 
 
 import argparse
 import base64
+import http.client
 import json
 import re
 import ssl
@@ -131,8 +132,8 @@ def faults_of(arguments):
         faults += rule_faults(prometheus, expected)
         since = datetime.fromisoformat(running["lastConfigTime"].replace("Z", "+00:00")).timestamp()
         return faults or target_faults(prometheus, expected, since)
-    except (OSError, ValueError, KeyError) as exc:
-        return [f"{arguments.url} does not answer as Prometheus: {exc}"]
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as exc:
+        return [f"{arguments.url} does not answer as Prometheus: {exc or type(exc).__name__}"]
 
 
 def main():

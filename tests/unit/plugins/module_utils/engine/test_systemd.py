@@ -105,6 +105,17 @@ def test_a_unit_that_never_ran_is_looked_up_by_its_name(host):
     assert host.journal("app.service") == ""
 
 
+def test_a_run_that_said_nothing_yet_leaves_the_word_to_the_one_before(host):
+    host.begin("app.service")
+    run = host.show("app.service")["InvocationID"]
+    host.says(f"journalctl _SYSTEMD_INVOCATION_ID={run} ", "\n")
+    host.says("journalctl --unit app.service ", "Traceback\n")
+    assert host.journal("app.service") == "\nLast words of app.service:\nTraceback"
+    # While it has said something itself, nobody else's words are taken for its own.
+    host.says(f"journalctl _SYSTEMD_INVOCATION_ID={run} ", "started\n")
+    assert host.journal("app.service") == "\nLast words of app.service:\nstarted"
+
+
 def test_a_unit_is_enabled_once_and_disabled_without_a_trace(host):
     host.enable("app.service")
     link = host.unit_dir / "multi-user.target.wants" / "app.service"
