@@ -90,7 +90,7 @@ class ActionModule(ActionBase):
         faults += ArgumentSpecValidator(checked).validate(values).error_messages
         catalog, wanted = values.get(f"{role}_artifacts"), values.get(f"{role}_version")
         if isinstance(catalog, list) and wanted is not None:
-            component = str(templar.template(variables.get(f"__{role}_component", role)))
+            component = self._component(role, variables, templar)
             version = _controller.pinned(variables.get("plano_pins") or {}, component, str(wanted))
             if boolean(templar.template(variables.get("release_allow_rejected")), strict=False):
                 version = str(wanted)
@@ -102,6 +102,13 @@ class ActionModule(ActionBase):
         if not skipped:
             faults += self._own_faults(role, variables, templar, faults)
         return faults
+
+    def _component(self, role: str, variables: dict[str, Any], templar: Any) -> str:
+        try:
+            return str(templar.template(variables.get(f"__{role}_component", role)))
+        except AnsibleError:
+            # What it is made of is missing, which is a fault of its own.
+            return role
 
     def _own_faults(self, role: str, variables: dict[str, Any], templar: Any, faults: list[str]) -> list[str]:
         """Ask the role's vars for what an argument specification cannot say: the list __ROLE_preflight, if it has one.
