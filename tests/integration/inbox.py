@@ -29,7 +29,7 @@ class Inbox:
                 self.send_response(200)
                 self.end_headers()
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, *_words: object) -> None:
                 """What came is what is shown."""
 
         self.server = ThreadingHTTPServer((address, port), Handler)

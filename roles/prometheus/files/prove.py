@@ -133,7 +133,8 @@ def faults_of(arguments):
         since = datetime.fromisoformat(running["lastConfigTime"].replace("Z", "+00:00")).timestamp()
         return faults or target_faults(prometheus, expected, since)
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as exc:
-        return [f"{arguments.url} does not answer as Prometheus: {exc or type(exc).__name__}"]
+        why = " ".join(str(exc).split()) or type(exc).__name__
+        return [f"{arguments.url} does not answer as Prometheus: {why}"]
 
 
 def main():

@@ -148,6 +148,7 @@ def test_the_role_hands_over_a_release_that_proves_itself(release, tmp_path):
         "--web.config.file=/run/credentials/plano-prometheus.service/web.yml",
         "--web.external-url=https://192.0.2.4:9090/",
         "--web.route-prefix=/",
+        "--storage.remote.flush-deadline=10s",
     ]
     python = ["/usr/bin/python3", "-I"]
     assert asked["validate"][0] == [*python, "@RELEASE@/config/data.py", "/var/lib/plano-prometheus", "@VERSION@"]
