@@ -33,15 +33,17 @@ class Copy:
         (folder / "tasks" / f"{name}.yml").write_text(text)
         (folder / "meta" / "main.yml").write_text("dependencies: []\n")
 
-    def run(self, plays: list[dict[str, Any]], inventory: dict[str, Any]) -> tuple[int, str]:
+    def run(self, plays: list[dict[str, Any]], inventory: dict[str, Any] | Path) -> tuple[int, str]:
         """Return the exit code and all that was said."""
         (self.folder / "play.yml").write_text(yaml.safe_dump(plays))
-        (self.folder / "hosts.yml").write_text(yaml.safe_dump({"all": inventory}))
+        hosts = inventory if isinstance(inventory, Path) else self.folder / "hosts.yml"
+        if isinstance(inventory, dict):
+            hosts.write_text(yaml.safe_dump({"all": inventory}))
         done = subprocess.run(
             [
                 Path(sys.executable).parent / "ansible-playbook",
                 "-i",
-                self.folder / "hosts.yml",
+                hosts,
                 "-e",
                 f"ansible_connection=local ansible_python_interpreter={sys.executable}",
                 self.folder / "play.yml",
@@ -49,6 +51,7 @@ class Copy:
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(self.folder),
+                "ANSIBLE_CONFIG": str(COLLECTION / "ansible.cfg"),
                 "ANSIBLE_COLLECTIONS_PATH": str(self.folder),
                 "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
                 "ANSIBLE_RESULT_FORMAT": "yaml",

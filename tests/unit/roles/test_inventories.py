@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The inventories that one copies and fills in: what the check of all inputs says of them is what is to be filled in."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+PEM = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
+SECRETS = {
+    "vault_database_passwords": dict.fromkeys(("migrator", "application", "backup", "monitoring"), "S3CRET" * 4),
+    "vault_monitoring_password": "S3CRET",
+    "vault_monitoring_password_salt": "S3CRET" * 4,
+    "vault_slack_url": "https://hooks.example.com/S3CRET",
+}
+
+
+@pytest.fixture
+def faults(collection, tmp_path):
+    """Check a copy of an inventory with the playbooks' own check; return the faults."""
+    shutil.copytree(ROOT / "playbooks" / "group_vars", tmp_path / "group_vars")
+    check = yaml.safe_load((ROOT / "playbooks" / "tasks" / "check.yml").read_text(encoding="utf-8"))[0]
+    assert "plano.delivery.preflight" in check
+
+    def run(environment: str, files: dict[str, str]) -> list[str]:
+        inventory = tmp_path / environment
+        shutil.copytree(ROOT / "inventories" / environment, inventory, dirs_exist_ok=True)
+        for name, text in files.items():
+            (inventory / name).write_text(text)
+        groups = {"hosts": "postgresql:backend:monitoring", "gather_facts": False, "tasks": [check]}
+        _code, said = collection.run([groups], inventory)
+        assert "S3CRET" not in said
+        # What lies beside hosts.yml is not taken for a list of hosts.
+        assert "as an inventory source" not in said
+        assert "fault" in said or "failed=0" in said, said
+        return sorted({line.strip() for line in said.splitlines() if re.match(r"\s*- \w+-", line)})
+
+    return run
+
+
+def secrets(environment: str) -> str:
+    """Return a vault that says all that the example names."""
+    example = (ROOT / "inventories" / environment / "group_vars" / "all" / "vault.yml.example").read_text(
+        encoding="utf-8"
+    )
+    named: dict[str, Any] = yaml.safe_load(example)
+    assert set(named) == set(SECRETS)
+    return yaml.safe_dump({name: SECRETS[name] for name in named})
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_without_a_vault_its_names_are_what_is_missing(faults, environment):
+    found = faults(environment, {})
+    missing = re.compile(r"'(vault_\w+)' is undefined|rds-ca\.pem|allowed_signers|signature")
+    assert [fault for fault in found if not missing.search(fault)] == []
+    assert set(re.findall(r"'(vault_\w+)' is undefined", "\n".join(found))) == set(SECRETS)
+
+
+def test_dev_with_its_vault_lacks_nothing(faults):
+    assert faults("dev", {"group_vars/all/vault.yml": secrets("dev")}) == []
+
+
+def test_prod_with_its_files_lacks_signatures_of_every_component(faults):
+    files = {
+        "group_vars/all/vault.yml": secrets("prod"),
+        "rds-ca.pem": PEM,
+        "prod-mon-tls.crt": PEM,
+        "allowed_signers": "ops ssh-ed25519 AAAA\n",
+    }
+    found = faults("prod", files)
+    assert [fault for fault in found if "sign" not in fault] == []
+    assert {re.findall(r": ([a-z_ ]+): ", fault)[0] for fault in found} == {
+        "backend",
+        "exporter node",
+        "exporter blackbox",
+        "alertmanager",
+        "prometheus",
+    }
