@@ -84,3 +84,40 @@ def test_prod_with_its_files_lacks_signatures_of_every_component(faults):
         "alertmanager",
         "prometheus",
     }
+
+
+def documented() -> list[dict[str, Any]]:
+    """Return the YAML of docs/monitoring.md: an inventory, and variables of its monitoring host."""
+    text = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+
+
+def test_the_inventory_of_the_documentation_lacks_nothing_but_its_secrets(collection, tmp_path):
+    shutil.copytree(ROOT / "playbooks" / "group_vars", tmp_path / "group_vars")
+    inventory, more = documented()
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "shop.yml").write_text("groups: [{name: shop, rules: []}]\n")
+    node, postgres, blackbox = (
+        {"role": "exporter", "vars": {"exporter_name": name}} for name in ("node", "postgres", "blackbox")
+    )
+    roles = {
+        "all": ["host", "certificate", node],
+        "postgresql": [postgres],
+        "monitoring": [blackbox, "alertmanager", "prometheus"],
+    }
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": [{"plano.delivery.preflight": {"roles": roles}, "run_once": True}],
+    }
+    secrets = {**SECRETS, "vault_database_password": "S3CRET", "vault_central_password": "S3CRET"}
+    children = inventory["all"]["children"]
+    for wanted in ({}, more):
+        children["monitoring"]["vars"] = wanted
+        everywhere = {**inventory["all"], "vars": {**inventory["all"]["vars"], **secrets}}
+        code, said = collection.run([play], everywhere)
+        assert code == 0, said
+    code, said = collection.run([play], inventory["all"])
+    assert code != 0
+    # More than these would be told if more were wrong.
+    assert set(re.findall(r"'(\w+)' is undefined", said)) == set(secrets) - {"vault_database_passwords"}
