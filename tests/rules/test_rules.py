@@ -6,10 +6,10 @@ import re
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from exposition import samples
+from known_metrics import CLOUDWATCH, EXPOSITIONS, KNOWN, RECORDED_NAMES, cloudwatch, dead, exposition, merged
 from promql import Selector, selectors
 from promtool import promtools, run
 from rule_files import (
@@ -30,16 +30,9 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-EXPOSITIONS = TESTS / "expositions"
-CLOUDWATCH = EXPOSITIONS / "needed-cloudwatch.txt"
 ALERTS = [rule for rule in rules() if rule.alert]
 RECORDED = [rule for rule in rules() if not rule.alert]
 
-# Labels that Prometheus gives each target, from its configuration and the inventory; exported_* is a target's own of that name.
-TARGET_LABELS = _words("job instance environment host component version probe region exported_version")
-JOBS = _words("node postgres blackbox backend haproxy prometheus alertmanager grafana cloudwatch")
-# Labels whose values a host gives, and not the exporter.
-HOST_LABELS = _words("mountpoint")
 # What a runbook must say after its first sentence, in this order.
 SECTIONS = ["Users notice", "Look first", "Do", "Roll back"]
 # PostgreSQL 17 moved counters from one view to another: an exposition has one name or the other.
@@ -52,12 +45,6 @@ MISSING_BEFORE_0_17 = _words(
     pg_wal_size_bytes
     """
 )
-
-
-class Known(NamedTuple):
-    """What is known of a metric: its labels, and the values they were seen with (None: any)."""
-
-    labels: dict[str, set[str] | None]
 
 
 # -- promtool ------------------------------------------------------------------------------------------
@@ -169,77 +156,12 @@ def test_the_contents_of_the_runbooks_are_current():
 # -- each metric ---------------------------------------------------------------------------------------
 
 
-def _exposition(path: Path) -> dict[str, Known]:
-    known: dict[str, Known] = {}
-    for found in samples(path.read_text(encoding="utf-8")):
-        labels = known.setdefault(found.name, Known({})).labels
-        for label, value in found.labels.items():
-            values = labels.setdefault(label, set())
-            assert values is not None
-            values.add(value)
-    return known
-
-
-def _cloudwatch() -> dict[str, Known]:
-    """Read what CloudWatch Exporter is needed to say. Once its own answer is recorded, that has to hold all of it."""
-    needed = {}
-    for line in CLOUDWATCH.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            name, labels = line.split()[:2]
-            needed[name] = Known({label: None for label in labels.split(",") if label != "-"})
-    return needed
-
-
-def _merged(*sources: dict[str, Known]) -> dict[str, Known]:
-    merged: dict[str, Known] = {}
-    for source in sources:
-        for name, known in source.items():
-            labels = merged.setdefault(name, Known({})).labels
-            for label, values in known.labels.items():
-                before = labels.get(label, set())
-                labels[label] = None if before is None or values is None else before | values
-    return merged
-
-
-def _known() -> dict[str, Known]:
-    """Return all that exporters, we ourselves and CloudWatch Exporter say; not what is recorded from it."""
-    ours = {metric.name: Known(dict.fromkeys(metric.labels)) for metric in our_metrics()}
-    return _merged(*map(_exposition, sorted(EXPOSITIONS.glob("*.prom"))), ours, _cloudwatch())
-
-
-KNOWN = _known()
-RECORDED_NAMES = frozenset(rule.name for rule in RECORDED)
-
-
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
 def test_whatever_a_rule_reads_is_said_by_somebody(rule: Rule):
     found = selectors(rule.expression)
     assert found, "a rule that reads nothing"
-    faults = [fault for selector in found for fault in _faults(selector)]
+    faults = [fault for selector in found for fault in dead(selector)]
     assert faults == []
-
-
-def _faults(selector: Selector) -> list[str]:
-    """Return what keeps a selector from ever finding anything."""
-    if selector.name in RECORDED_NAMES:
-        return []
-    if selector.name not in KNOWN:
-        return [f"nobody says {selector.name}: it is in no exposition, no recording rule and not in docs/metrics.md"]
-    labels = KNOWN[selector.name].labels
-    faults = []
-    for matcher in selector.matchers:
-        if matcher.label == "job" and matcher.operator == "=":
-            if matcher.value not in JOBS:
-                faults.append(f"there is no job {matcher.value}")
-        elif matcher.label in TARGET_LABELS | HOST_LABELS:
-            continue
-        elif matcher.label in labels:
-            values = labels[matcher.label]
-            if matcher.operator == "=" and values is not None and matcher.value not in values:
-                faults.append(f'{selector.name} was never seen with {matcher.label}="{matcher.value}"')
-        else:
-            faults.append(f"{selector.name} has no label {matcher.label}")
-    return faults
 
 
 @pytest.mark.parametrize(
@@ -252,8 +174,8 @@ def _faults(selector: Selector) -> list[str]:
     ],
 )
 def test_a_dead_selector_is_noticed(selector: Selector, fault: str):
-    assert len(_faults(selector)) == 1
-    assert fault in _faults(selector)[0]
+    assert len(dead(selector)) == 1
+    assert fault in dead(selector)[0]
 
 
 def test_every_recorded_name_is_used():
@@ -266,7 +188,7 @@ def test_the_table_of_recorded_names_is_complete():
 
 
 def test_our_own_names_are_nobody_elses():
-    recorded = _merged(*map(_exposition, sorted(EXPOSITIONS.glob("*.prom"))))
+    recorded = merged(*map(exposition, sorted(EXPOSITIONS.glob("*.prom"))))
     assert {metric.name for metric in our_metrics()} & set(recorded) == set()
     assert all(metric.name.startswith("plano_") for metric in our_metrics())
 
@@ -282,7 +204,7 @@ def _postgres_names() -> set[str]:
 
 @pytest.mark.parametrize("path", sorted(EXPOSITIONS.glob("postgres_exporter-*.prom")), ids=lambda path: path.stem)
 def test_each_server_and_exporter_says_all_that_the_rules_read(path: Path):
-    said = set(_exposition(path))
+    said = set(exposition(path))
     missing = {name for name in _postgres_names() if name not in said and MOVED.get(name) not in said}
     old = path.name.startswith("postgres_exporter-0.11")
     assert missing == (MISSING_BEFORE_0_17 if old else set())
@@ -312,12 +234,12 @@ def test_names_of_cloudwatch_follow_the_exporters_rule():
 
 
 def test_a_recorded_cloudwatch_exporter_says_all_that_is_needed():
-    recorded: list[dict[str, Any]] = [_exposition(path) for path in EXPOSITIONS.glob("cloudwatch_exporter-*.prom")]
+    recorded: list[dict[str, Any]] = [exposition(path) for path in EXPOSITIONS.glob("cloudwatch_exporter-*.prom")]
     if recorded:
-        said = _merged(*recorded)
+        said = merged(*recorded)
         lacking = {
             name: sorted(set(known.labels) - set(said[name].labels) if name in said else ["everything"])
-            for name, known in _cloudwatch().items()
+            for name, known in cloudwatch().items()
         }
         assert {name: labels for name, labels in lacking.items() if labels} == {}
     else:
