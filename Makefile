@@ -137,6 +137,10 @@ bench-monitoring: setup artifacts images ## Measure monitoring: first converge, 
 bench-artifact: setup ## Measure how an artifact of 50 MB comes to the store
 	@PYTHONPATH=.cache/collections $(VENV)/bin/python tests/bench/artifact.py $(ARGS)
 
+.PHONY: dashboards
+dashboards: setup ## Write Grafana's dashboards anew from tools/dashboards
+	@PYTHONPATH=tools $(VENV)/bin/python -m dashboards
+
 .PHONY: lock
 lock: setup ## Write requirements.txt anew from requirements.in
 	@tools/lock

@@ -1,0 +1,163 @@
+"""What the dashboards ask is PromQL to every Prometheus there is, and somebody says what it reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dashboards.queries import Asked, queries
+from known_metrics import dead
+from promql import Token, selectors, tokens
+from promtool import promtools, run
+from rule_files import METRICS, ROOT, our_metrics, rules, table
+
+FILES = sorted((ROOT / "roles" / "grafana" / "files" / "dashboards").glob("*.json"))
+BOARDS: list[dict[str, Any]] = [json.loads(path.read_text(encoding="utf-8")) for path in FILES]
+ASKED = [asked for board in BOARDS for asked in queries(board)]
+ALERTS = {rule.name: rule for rule in rules() if rule.alert}
+
+# What a variable chooses, by the label it stands for where that is another one.
+CHOSEN = {"host": "host", "component": "component", "load_balancer": "load_balancer", "web_acl": "web_acl"}
+# Of these a label is not what the variable of that name means: the alert's host is whom it is about, a probe's is what is asked.
+ALERT_NAMES = ("ALERTS", "ALERTS_FOR_STATE")
+
+
+def name_of(asked: Asked) -> str:
+    return f"{asked.dashboard}: {asked.panel}"
+
+
+def test_every_query_is_promql_to_every_promtool_there_is(tmp_path: Path):
+    recorded = [{"record": f"dashboard:query{number}", "expr": each.expression} for number, each in enumerate(ASKED)]
+    path = tmp_path / "dashboards.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "dashboards", "rules": recorded}]}), encoding="utf-8")
+    said = {str(promtool): run(promtool, "check", "rules", path) for promtool in promtools()}
+    wrong = {
+        promtool: [
+            name_of(ASKED[int(number)]) + ": " + line
+            for line in text.splitlines()
+            for number in re.findall(r"query(\d+)", line)
+        ]
+        for promtool, (code, text) in said.items()
+        if code != 0 or f"{len(ASKED)} rules found" not in text
+    }
+    assert wrong == {}, said
+
+
+def test_a_query_that_is_no_promql_is_noticed(tmp_path: Path):
+    path = tmp_path / "bad.yml"
+    rule = {"record": "dashboard:query0", "expr": "rate(up[5m)"}
+    path.write_text(yaml.safe_dump({"groups": [{"name": "dashboards", "rules": [rule]}]}), encoding="utf-8")
+    assert run(promtools()[0], "check", "rules", path)[0] != 0
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=name_of)
+def test_whatever_a_panel_reads_is_said_by_somebody(asked: Asked):
+    found = selectors(asked.expression)
+    assert found, "a query that reads nothing"
+    assert [fault for selector in found for fault in dead(selector)] == []
+
+
+def test_whatever_a_variable_lists_is_said_by_somebody():
+    for board in BOARDS:
+        for variable in board["templating"]["list"]:
+            if variable["type"] == "query":
+                asked = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["definition"])
+                assert asked, variable["definition"]
+                assert variable["query"]["query"] == variable["definition"]
+                (selector,) = selectors(asked.group(1))
+                assert dead(selector) == []
+                assert asked.group(2) in labels_of(selector.name)
+
+
+def labels_of(name: str) -> set[str]:
+    """Return the labels a metric can be chosen by: those of its targets, or those its rule keeps."""
+    recorded = {
+        row[0].strip("`"): set(re.findall(r"`(\w+)`", row[3]))
+        for row in table(METRICS.read_text("utf-8"), "Recorded names")
+    }
+    if name in recorded:
+        return {"environment", *recorded[name]}
+    ours = {metric.name: set(metric.labels) for metric in our_metrics()}
+    dimensions = {
+        line.split()[0]: set(line.split()[1].split(","))
+        for line in (ROOT / "tests/rules/expositions/needed-cloudwatch.txt").read_text("utf-8").splitlines()
+        if not line.startswith("#")
+    }
+    return {"environment", "host", *ours.get(name, ()), *dimensions.get(name, ())}
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board["uid"])
+def test_every_selector_obeys_every_variable_it_can(board: dict[str, Any]):
+    """A query that leaves a variable out shows what was not chosen."""
+    chosen = {each["name"] for each in board["templating"]["list"] if each["type"] == "query"}
+    marks = {name: f"<{name}>" for name in chosen}
+    wrong = []
+    for asked in queries(board, marks):
+        for selector in selectors(asked.expression):
+            obeyed = {matcher.value.rstrip("|") for matcher in selector.matchers if matcher.operator == "=~"}
+            wanted = {"environment"}
+            if selector.name not in ALERT_NAMES and not asked.panel.startswith("annotation "):
+                wanted |= {name for name in chosen if CHOSEN.get(name) in labels_of(selector.name)}
+                if "database" in chosen:
+                    wanted.add("database")
+                if "distribution" in chosen and "cloudfront" in selector.name:
+                    wanted.add("distribution")
+            missing = {name for name in wanted if marks[name] not in obeyed}
+            if missing:
+                wrong.append(f"{asked.panel}: {selector.name} without {', '.join(sorted(missing))}")
+    assert wrong == []
+
+
+# -- thresholds ----------------------------------------------------------------------------------------
+
+
+def numbers(expression: str) -> set[float]:
+    """Return every number an expression compares with, products such as 5 * 1024 ^ 3 worked out."""
+    words = [*tokens(expression), Token("end", "")]
+    found: set[float] = set()
+    at = 0
+    while at < len(words):
+        if words[at].kind == "number":
+            text = words[at].text
+            while words[at + 1].text in ("*", "^") and words[at + 2].kind == "number":
+                text += words[at + 1].text.replace("^", "**") + words[at + 2].text
+                at += 2
+            found.add(float(eval(text)))  # numbers and operators only, of our own rules
+        at += 1
+    return found
+
+
+def test_numbers_are_read_whole():
+    assert numbers("a < 5 * 1024 ^ 3 and b[5m] > 0.5 or c == 1") == {5 * 1024**3, 0.5, 1.0}
+
+
+def limits(panel: dict[str, Any]) -> set[float]:
+    """Return the thresholds of a panel and of its columns."""
+    config = panel.get("fieldConfig", {"defaults": {}, "overrides": []})
+    given = [config["defaults"].get("thresholds", {})]
+    given += [
+        each["value"] for rule in config["overrides"] for each in rule["properties"] if each["id"] == "thresholds"
+    ]
+    return {step["value"] for one in given for step in one.get("steps", []) if step["value"] is not None}
+
+
+# Counted by the panel what the alert has one by one: there the first is one too many.
+ONE = {1.0}
+# Words of the panel's own for outcomes, held and reverted.
+OUTCOMES = {"Outcome over time": {2.0, 3.0}, "Most versions of one component": {2.0}}
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board["uid"])
+def test_limits_are_those_of_the_alerts(board: dict[str, Any]):
+    wrong = {}
+    for panel in board["panels"]:
+        alerts = [link["title"] for link in panel.get("links", [])]
+        known = {number for alert in alerts for number in numbers(ALERTS[alert].expression)}
+        strange = limits(panel) - known - ONE - OUTCOMES.get(panel["title"], set())
+        if strange:
+            wrong[panel["title"]] = strange
+    assert wrong == {}
