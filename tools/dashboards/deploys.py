@@ -30,6 +30,15 @@ BY_VERSION = """
 USERS = 'route!~"/health|/metrics|/version"'
 
 
+def answered(matchers: str = "") -> str:
+    """Return how many requests of users each version answered a second."""
+    return f"""
+        sum by (environment, version) (
+          rate(plano_sample_http_requests_total{{@host, {matchers}{USERS}}}[$__rate_interval]) * {BY_VERSION}
+        )
+    """
+
+
 def build() -> Dashboard:
     """Return the dashboard."""
     return board(
@@ -131,12 +140,10 @@ def build() -> Dashboard:
                         },
                         Column(
                             "since",
-                            Query(
-                                """
-                                max by (component, host, version, release, change, environment) (plano_deploy_info{@change})
-                                * on (environment, host, component) group_left () plano:deploy_age:seconds{@change}
-                                """
-                            ),
+                            """
+                            plano_deploy_info{@change}
+                            * on (environment, host, component) group_left () plano:deploy_age:seconds{@change}
+                            """,
                             units.Seconds,
                         ),
                         sort="since",
@@ -192,13 +199,10 @@ def build() -> Dashboard:
                         "Share of 5xx of what each version answered; a new version above the old one is the reason to go back.",
                         Query(
                             f"""
-                            sum by (environment, version) (
-                              rate(plano_sample_http_requests_total{{@host, status=~"5..", {USERS}}}[$__rate_interval])
-                              * {BY_VERSION}
+                            (
+                              {answered('status=~"5..", ')} or 0 * {answered()}
                             )
-                            / sum by (environment, version) (
-                              rate(plano_sample_http_requests_total{{@host, {USERS}}}[$__rate_interval]) * {BY_VERSION}
-                            )
+                            / ({answered()} > 0)
                             """,
                             "{{version}} {{environment}}",
                         ),

@@ -152,18 +152,16 @@ def build() -> Dashboard:
                         high=1,
                     ),
                     graph(
-                        "Blocked and counted by rule, within 20 minutes",
-                        "Which rule blocks, or would block if it were not only counting; look here before a rule is set to block.",
-                        [
-                            Query(
-                                'sum by (web_acl, rule) (sum_over_time(aws_wafv2_blocked_requests_sum{@acl, rule!="ALL"}[20m]))',
-                                "{{web_acl}} {{rule}} blocked",
-                            ),
-                            Query(
-                                "sum by (web_acl, rule) (sum_over_time(aws_wafv2_counted_requests_sum{@acl}[20m]))",
-                                "{{web_acl}} {{rule}} counted",
-                            ),
-                        ],
+                        "Counted only, within 20 minutes",
+                        "Requests that match rules which count and do not block; look here before such a rule is set to block.",
+                        Query(
+                            """
+                            sum by (environment, web_acl) (
+                              sum_over_time(aws_wafv2_counted_requests_sum{@acl, rule="ALL"}[20m])
+                            )
+                            """,
+                            "{{web_acl}}",
+                        ),
                         units.Short,
                     ),
                 ],

@@ -30,13 +30,7 @@ ALERTS = listing(
     },
     Column(
         "for",
-        Query(
-            """
-            min by (alertname, severity, environment, host, database, component) (
-              time() - ALERTS_FOR_STATE{@alert} and ignoring (alertstate) ALERTS{@alert, alertstate="firing"}
-            )
-            """
-        ),
+        'time() - ALERTS_FOR_STATE{@alert} and ignoring (alertstate) ALERTS{@alert, alertstate="firing"}',
         units.Seconds,
     ),
     sort="for",
@@ -51,12 +45,10 @@ VERSIONS = listing(
     {"component": "component", "version": "version", "host": "host", "environment": "environment"},
     Column(
         "since",
-        Query(
-            """
-            max by (component, version, host, environment) (plano_deploy_info{@environment})
-            * on (environment, host, component) group_left () plano:deploy_age:seconds{@environment}
-            """
-        ),
+        """
+        plano_deploy_info{@environment}
+        * on (environment, host, component) group_left () plano:deploy_age:seconds{@environment}
+        """,
         units.Seconds,
     ),
     sort="since",
@@ -161,16 +153,16 @@ def build() -> Dashboard:
                         "CPU in use, memory and the fullest file system of each host; what is coloured has an alert.",
                         {"host": "host", "environment": "environment"},
                         [
-                            Column("CPU in use", Query("plano:host_cpu:ratio{@environment}"), units.PercentUnit),
+                            Column("CPU in use", "plano:host_cpu:ratio{@environment}", units.PercentUnit),
                             Column(
                                 "memory left",
-                                Query("plano:host_memory_available:ratio{@environment}"),
+                                "plano:host_memory_available:ratio{@environment}",
                                 units.PercentUnit,
                                 below(ticket=0.1),
                             ),
                             Column(
                                 "disk left",
-                                Query("min by (environment, host) (plano:host_filesystem_free:ratio{@environment})"),
+                                "min by (environment, host) (plano:host_filesystem_free:ratio{@environment})",
                                 units.PercentUnit,
                                 below(ticket=0.1, page=0.03),
                             ),
@@ -185,19 +177,19 @@ def build() -> Dashboard:
                         [
                             Column(
                                 "CPU in use",
-                                Query("plano:database_cpu:ratio{@environment}"),
+                                "plano:database_cpu:ratio{@environment}",
                                 units.PercentUnit,
                                 above(ticket=0.9),
                             ),
                             Column(
                                 "connections used",
-                                Query("plano:database_connections:ratio{@environment}"),
+                                "plano:database_connections:ratio{@environment}",
                                 units.PercentUnit,
                                 above(ticket=0.8, page=0.95),
                             ),
                             Column(
                                 "disk left",
-                                Query("plano:database_disk_free:bytes{@environment}"),
+                                "plano:database_disk_free:bytes{@environment}",
                                 units.BytesIEC,
                                 below(ticket=5 * 1024**3, page=1024**3),
                             ),

@@ -247,7 +247,7 @@ def build() -> Dashboard:
                         {"host": "host", "name": "unit"},
                         Column(
                             "failed",
-                            Query('max by (host, name) (node_systemd_unit_state{@host, state="failed"} == 1)'),
+                            'node_systemd_unit_state{@host, state="failed"} == 1',
                             units.Short,
                         ),
                         sort="host",

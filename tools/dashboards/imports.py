@@ -101,24 +101,16 @@ def build() -> Dashboard:
                         "many quarantined or none inserted is worth a look at the file.",
                         {"target": "target", "database": "database", "environment": "environment"},
                         [
-                            Column("ended", Query("plano:import_age:seconds{@database}"), units.Seconds),
+                            Column("ended", "plano:import_age:seconds{@database}", units.Seconds),
                             Column(
                                 "took",
-                                Query(
-                                    "max by (environment, database, target) (plano_import_duration_seconds{@database})"
-                                ),
+                                "plano_import_duration_seconds{@database}",
                                 units.Seconds,
                             ),
                             *(
                                 Column(
                                     state,
-                                    Query(
-                                        f"""
-                                        max by (environment, database, target) (
-                                          plano_import_rows{{@database, state="{state}"}}
-                                        )
-                                        """
-                                    ),
+                                    f'plano_import_rows{{@database, state="{state}"}}',
                                     units.Short,
                                 )
                                 for state in ("read", "inserted", "updated", "unchanged", "quarantined")
@@ -134,11 +126,7 @@ def build() -> Dashboard:
                         {"target": "target", "rule": "rule", "severity": "severity", "database": "database"},
                         Column(
                             "rows",
-                            Query(
-                                """
-                                max by (target, rule, severity, database) (plano_import_rule_failures{@database}) > 0
-                                """
-                            ),
+                            "plano_import_rule_failures{@database} > 0",
                             units.Short,
                         ),
                         sort="rows",
@@ -202,29 +190,25 @@ def build() -> Dashboard:
                         [
                             Column(
                                 "checkpoint",
-                                Query(
-                                    "time() - max by (environment, database) (plano_checkpoint_timestamp_seconds{@database})"
-                                ),
+                                "time() - plano_checkpoint_timestamp_seconds{@database}",
                                 units.Seconds,
                                 above(ticket=26 * 3600),
                             ),
                             Column(
                                 "verified",
-                                Query("max by (environment, database) (plano_checkpoint_verified{@database})"),
+                                "plano_checkpoint_verified{@database}",
                                 units.Short,
                                 mappings=words(_1="yes", _0="no"),
                             ),
                             Column(
                                 "last restore",
-                                Query("max by (environment, database) (plano_restore_success{@database})"),
+                                "plano_restore_success{@database}",
                                 units.Short,
                                 mappings=words(_1="succeeded", _0="failed"),
                             ),
                             Column(
                                 "drill",
-                                Query(
-                                    "time() - max by (environment, database) (plano_restore_drill_timestamp_seconds{@database})"
-                                ),
+                                "time() - plano_restore_drill_timestamp_seconds{@database}",
                                 units.Seconds,
                                 above(ticket=30 * 86400),
                             ),

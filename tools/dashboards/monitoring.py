@@ -109,7 +109,7 @@ def build() -> Dashboard:
                         "What does not answer",
                         "What does not answer now; empty is as it should be.",
                         {"job": "job", "host": "host", "instance": "instance"},
-                        Column("down", Query("1 - min by (job, host, instance) (up{@host}) > 0"), units.Short),
+                        Column("down", "1 - up{@host} > 0", units.Short),
                         sort="job",
                         alerts=("TargetDown", "GrafanaDown"),
                         width=8,
@@ -239,7 +239,7 @@ def build() -> Dashboard:
                     ),
                     graph(
                         "Handed over to Alertmanager",
-                        "Alerts sent and dropped each second, and Alertmanagers known; a dropped one is heard of by nobody.",
+                        "Alerts sent and dropped each second; a dropped one is heard of by nobody.",
                         [
                             Query(
                                 "sum by (host) (rate(prometheus_notifications_sent_total{@host}[$__rate_interval]))",

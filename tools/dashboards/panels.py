@@ -253,7 +253,7 @@ class Column:
     """A column of a table that holds the value of a query."""
 
     header: str
-    query: Query
+    expression: str
     unit: str
     limits: Limits = NO_LIMITS
     mappings: Sequence[models.ValueMapping] = field(default_factory=tuple)
@@ -272,10 +272,12 @@ def listing(
     width: int = 12,
     height: int = 9,
 ) -> table.Panel:
-    """A row for each series: the labels under their headers, then the values of one query or several with the same labels."""
+    """A row for each set of labels: these under their headers, then the value of each column."""
     columns = [values] if isinstance(values, Column) else list(values)
     panel = _described(table.Panel(), title, says, columns[0].unit, alerts, width, height)
-    panel.targets(_targets([column.query for column in columns], True, PromQueryFormat.TABLE))
+    # Rows of several queries become one only when all their labels are the same, and their names are labels too.
+    rows = [Query(f"max by ({', '.join(labels)}) ({Query(column.expression).promql})") for column in columns]
+    panel.targets(_targets(rows, True, PromQueryFormat.TABLE))
     names = ["Value"] if len(columns) == 1 else [f"Value #{name}" for name in string.ascii_uppercase[: len(columns)]]
     headers = {**labels, **{name: column.header for name, column in zip(names, columns)}}
     if len(columns) > 1:

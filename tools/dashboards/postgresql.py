@@ -10,6 +10,7 @@ from .panels import STATE, Column, Query, Section, above, below, board, figure, 
 GIB = 1024**3
 MIB = 1024**2
 APPLICATION = 'datname!~"template.*"'
+MOST_DEAD = "topk(10, max by (host, schemaname, relname) (pg_stat_user_tables_n_dead_tup{@server}))"
 
 
 def build() -> Dashboard:
@@ -284,31 +285,17 @@ def build() -> Dashboard:
                         [
                             Column(
                                 "dead",
-                                Query(
-                                    """
-                                    topk(10, max by (host, schemaname, relname) (pg_stat_user_tables_n_dead_tup{@server}))
-                                    """
-                                ),
+                                MOST_DEAD,
                                 units.Short,
                             ),
                             Column(
                                 "live",
-                                Query(
-                                    """
-                                    max by (host, schemaname, relname) (pg_stat_user_tables_n_live_tup{@server})
-                                    and topk(10, max by (host, schemaname, relname) (pg_stat_user_tables_n_dead_tup{@server}))
-                                    """
-                                ),
+                                f"pg_stat_user_tables_n_live_tup{{@server}} and on (host, schemaname, relname) {MOST_DEAD}",
                                 units.Short,
                             ),
                             Column(
                                 "changed since analyze",
-                                Query(
-                                    """
-                                    max by (host, schemaname, relname) (pg_stat_user_tables_n_mod_since_analyze{@server})
-                                    and topk(10, max by (host, schemaname, relname) (pg_stat_user_tables_n_dead_tup{@server}))
-                                    """
-                                ),
+                                f"pg_stat_user_tables_n_mod_since_analyze{{@server}} and on (host, schemaname, relname) {MOST_DEAD}",
                                 units.Short,
                             ),
                         ],
