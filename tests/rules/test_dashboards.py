@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stage
 import yaml
 from dashboards.queries import Asked, queries
 from known_metrics import dead
 from promql import Token, selectors, tokens
 from promtool import promtools, run
-from rule_files import METRICS, ROOT, our_metrics, rules, table
+from rule_files import METRICS, ROOT, RULES, our_metrics, rules, table
 
 FILES = sorted((ROOT / "roles" / "grafana" / "files" / "dashboards").glob("*.json"))
 BOARDS: list[dict[str, Any]] = [json.loads(path.read_text(encoding="utf-8")) for path in FILES]
@@ -59,6 +60,56 @@ def test_whatever_a_panel_reads_is_said_by_somebody(asked: Asked):
     found = selectors(asked.expression)
     assert found, "a query that reads nothing"
     assert [fault for selector in found for fault in dead(selector)] == []
+
+
+def shown(asked: list[Asked], folder: Path, postgresql: int = 17) -> set[str]:
+    """Return those expressions that find something, asked of Prometheus' engine on what exporters say.
+
+    promtool is told to expect nothing; it then names each expression that found something, and what.
+    """
+    expressions = sorted({re.sub(r" offset \w+", "", each.expression) for each in asked})
+    test = {
+        "rule_files": [str(path) for path in sorted(RULES.glob("*.yml"))],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": stage.series(postgresql),
+                "promql_expr_test": [
+                    {"expr": expression, "eval_time": f"{stage.MINUTES}m", "exp_samples": []}
+                    for expression in expressions
+                ],
+            }
+        ],
+    }
+    path = folder / "stage.yml"
+    path.write_text(yaml.safe_dump(test), encoding="utf-8")
+    _code, said = run(promtools()[0], "test", "rules", path)
+    found = re.findall(r'expr: ("(?:[^"\\]|\\.)*"), time: .*\n\s*exp: .*\n\s*got: (.*)', said)
+    assert "got:" in said, said
+    return {json.loads(expression) for expression, got in found if not got.endswith("NaN")}
+
+
+def silent(boards: list[dict[str, Any]], folder: Path, postgresql: int = 17) -> list[str]:
+    asked = [each for board in boards for each in queries(board, {"__rate_interval": "5m"})]
+    found = shown(asked, folder, postgresql)
+    return [name_of(each) for each in asked if re.sub(r" offset \w+", "", each.expression) not in found]
+
+
+def test_every_query_finds_what_exporters_say(tmp_path: Path):
+    """Whole: names, labels, joins and rules. An offset is left out, for a week ago is as good as now."""
+    assert silent(BOARDS, tmp_path) == []
+
+
+@pytest.mark.parametrize("server", [15, 16, 18])
+def test_every_postgresql_fills_its_dashboard(tmp_path: Path, server: int):
+    assert silent([board for board in BOARDS if board["uid"] == "plano-postgresql"], tmp_path, server) == []
+
+
+def test_a_query_that_finds_nothing_is_noticed(tmp_path: Path):
+    there = Asked("d", "there", 'sum(up{environment=~".*"})')
+    joined = Asked("d", "joined", 'up{job="node"} * on (job) group_left () up{job="backend"}')
+    assert shown([there, joined], tmp_path) == {there.expression}
 
 
 def test_whatever_a_variable_lists_is_said_by_somebody():

@@ -15,7 +15,7 @@ def quantile(rank: float, labels: str = "environment") -> str:
     """Return how long all but a share of the users' requests take at most."""
     return f"""
         histogram_quantile({rank}, sum by ({labels}, le) (
-          rate(plano_sample_http_request_duration_seconds_bucket{{@host, {USERS}}}[$__rate_interval])
+          rate(plano_sample_http_request_duration_seconds_bucket{{@host, {USERS}}}[5m])
         )) >= 0
     """
 

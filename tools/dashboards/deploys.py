@@ -34,7 +34,7 @@ def answered(matchers: str = "") -> str:
     """Return how many requests of users each version answered a second."""
     return f"""
         sum by (environment, version) (
-          rate(plano_sample_http_requests_total{{@host, {matchers}{USERS}}}[$__rate_interval]) * {BY_VERSION}
+          rate(plano_sample_http_requests_total{{@host, {matchers}{USERS}}}[5m]) * {BY_VERSION}
         )
     """
 
@@ -215,9 +215,9 @@ def build() -> Dashboard:
                         Query(
                             f"""
                             histogram_quantile(0.95, sum by (environment, version, le) (
-                              rate(plano_sample_http_request_duration_seconds_bucket{{@host, {USERS}}}[$__rate_interval])
+                              rate(plano_sample_http_request_duration_seconds_bucket{{@host, {USERS}}}[5m])
                               * {BY_VERSION}
-                            ))
+                            )) >= 0
                             """,
                             "{{version}} {{environment}}",
                         ),

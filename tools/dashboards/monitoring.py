@@ -188,7 +188,9 @@ def build() -> Dashboard:
                         "The slowest groups; near the interval of 15 s evaluations are skipped.",
                         Query(
                             """
-                            topk(5, max by (rule_group) (prometheus_rule_group_last_duration_seconds{@host}))
+                            topk(5, max by (rule_group) (label_replace(
+                              prometheus_rule_group_last_duration_seconds{@host}, "rule_group", "$1", "rule_group", ".+;(.+)"
+                            )))
                             """,
                             "{{rule_group}}",
                         ),
