@@ -75,7 +75,7 @@ def build() -> Dashboard:
                 ],
             ),
             Section(
-                "Requests",
+                "Traffic",
                 [
                     graph(
                         "Requests",

@@ -37,7 +37,7 @@ def build() -> Dashboard:
                         units.Short,
                         limits=STATE,
                         mappings=words(_1="up", _0="down"),
-                        alerts=("BackendDown",),
+                        alerts=("BackendDown", "BackendNotProbed"),
                     ),
                     figure(
                         "Requests now",

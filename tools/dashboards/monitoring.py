@@ -122,6 +122,7 @@ def build() -> Dashboard:
                         units.Seconds,
                         limits=above(ticket=5),
                         alerts=("ScrapeSlow",),
+                        width=6,
                     ),
                     graph(
                         "Samples of a scrape",
@@ -129,6 +130,7 @@ def build() -> Dashboard:
                         Query("sum by (job) (scrape_samples_post_metric_relabeling{@host})", "{{job}}"),
                         units.Short,
                         stacked=True,
+                        width=6,
                     ),
                     graph(
                         "Samples rejected, within 15 minutes",
@@ -146,6 +148,26 @@ def build() -> Dashboard:
                         units.Short,
                         limits=above(ticket=10),
                         alerts=("SamplesRejected",),
+                        width=6,
+                    ),
+                    graph(
+                        "Exporters that see only a part",
+                        "1 where node_exporter cannot read a textfile or postgres_exporter a view; alerts that stand on it are blind.",
+                        [
+                            Query("max by (host) (node_textfile_scrape_error{@host})", "{{host}} textfiles"),
+                            Query(
+                                """
+                                max by (host) (
+                                  pg_exporter_last_scrape_error{@host} or 1 - pg_scrape_collector_success{@host}
+                                )
+                                """,
+                                "{{host}} PostgreSQL",
+                            ),
+                        ],
+                        units.Short,
+                        limits=ANY,
+                        alerts=("TextfileUnreadable", "PostgresqlMetricsPartial"),
+                        width=6,
                     ),
                 ],
             ),

@@ -7,28 +7,23 @@ other keys of SCOPES. Whoever writes a selector thus writes which variables it o
 from __future__ import annotations
 
 import string
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
+from grafana_foundation_sdk.builders import (
+    annotationslist,
+    common,
+    dashboard,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
-
-with warnings.catch_warnings():
-    # The library prefers Grafana 12's second schema; the first one is read by every Grafana since 8.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from grafana_foundation_sdk.builders import (
-        annotationslist,
-        common,
-        dashboard,
-        prometheus,
-        stat,
-        statetimeline,
-        table,
-        timeseries,
-    )
 
 RUNBOOKS = "https://github.com/plano/delivery/blob/main/docs/runbooks"
 DATASOURCE = common_models.DataSourceRef(type_val="prometheus", uid="${datasource}")
