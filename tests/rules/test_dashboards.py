@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import stage
 import yaml
-from dashboards.queries import Asked, queries
+from dashboards.queries import Asked, panels, queries
 from known_metrics import dead
 from promql import Token, selectors, tokens
 from promtool import promtools, run
@@ -62,12 +62,12 @@ def test_whatever_a_panel_reads_is_said_by_somebody(asked: Asked):
     assert [fault for selector in found for fault in dead(selector)] == []
 
 
-def shown(asked: list[Asked], folder: Path, postgresql: int = 17) -> set[str]:
-    """Return those expressions that find something, asked of Prometheus' engine on what exporters say.
+def shown(asked: list[Asked], folder: Path, postgresql: int = 17) -> dict[str, str]:
+    """Return what each expression finds, asked of Prometheus' engine on what exporters say; one that finds nothing is not there.
 
     promtool is told to expect nothing; it then names each expression that found something, and what.
     """
-    expressions = sorted({re.sub(r" offset \w+", "", each.expression) for each in asked})
+    expressions = sorted({without_offset(each.expression) for each in asked})
     test = {
         "rule_files": [str(path) for path in sorted(RULES.glob("*.yml"))],
         "evaluation_interval": "1m",
@@ -87,29 +87,55 @@ def shown(asked: list[Asked], folder: Path, postgresql: int = 17) -> set[str]:
     _code, said = run(promtools()[0], "test", "rules", path)
     found = re.findall(r'expr: ("(?:[^"\\]|\\.)*"), time: .*\n\s*exp: .*\n\s*got: (.*)', said)
     assert "got:" in said, said
-    return {json.loads(expression) for expression, got in found if not got.endswith("NaN")}
+    return {json.loads(expression): got for expression, got in found if not got.endswith("NaN")}
 
 
-def silent(boards: list[dict[str, Any]], folder: Path, postgresql: int = 17) -> list[str]:
-    asked = [each for board in boards for each in queries(board, {"__rate_interval": "5m"})]
-    found = shown(asked, folder, postgresql)
-    return [name_of(each) for each in asked if re.sub(r" offset \w+", "", each.expression) not in found]
+def without_offset(expression: str) -> str:
+    """A week ago was as good as now."""
+    return re.sub(r" offset \w+", "", expression)
 
 
-def test_every_query_finds_what_exporters_say(tmp_path: Path):
-    """Whole: names, labels, joins and rules. An offset is left out, for a week ago is as good as now."""
-    assert silent(BOARDS, tmp_path) == []
+def here(boards: list[dict[str, Any]]) -> list[Asked]:
+    """Return what dashboards ask, with rates over what the scrapes here are good for."""
+    return [each for board in boards for each in queries(board, {"__rate_interval": "5m"})]
+
+
+def silent(asked: list[Asked], found: dict[str, str]) -> list[str]:
+    return [name_of(each) for each in asked if without_offset(each.expression) not in found]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return shown(here(BOARDS), tmp_path_factory.mktemp("stage"))
+
+
+def test_every_query_finds_what_exporters_say(found: dict[str, str]):
+    """Whole: names, labels, joins and rules."""
+    assert silent(here(BOARDS), found) == []
+
+
+def test_every_legend_names_labels_that_are_there(found: dict[str, str]):
+    wrong = []
+    for board in BOARDS:
+        legends = [target.get("legendFormat", "") for panel in panels(board) for target in panel.get("targets", [])]
+        for asked, legend in zip(here([board]), legends):
+            got = found[without_offset(asked.expression)]
+            wrong += [
+                f"{name_of(asked)}: {label}" for label in re.findall(r"{{(\w+)}}", legend) if f'{label}="' not in got
+            ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("server", [15, 16, 18])
 def test_every_postgresql_fills_its_dashboard(tmp_path: Path, server: int):
-    assert silent([board for board in BOARDS if board["uid"] == "plano-postgresql"], tmp_path, server) == []
+    asked = here([board for board in BOARDS if board["uid"] == "plano-postgresql"])
+    assert silent(asked, shown(asked, tmp_path, server)) == []
 
 
 def test_a_query_that_finds_nothing_is_noticed(tmp_path: Path):
     there = Asked("d", "there", 'sum(up{environment=~".*"})')
     joined = Asked("d", "joined", 'up{job="node"} * on (job) group_left () up{job="backend"}')
-    assert shown([there, joined], tmp_path) == {there.expression}
+    assert list(shown([there, joined], tmp_path)) == [there.expression]
 
 
 def test_whatever_a_variable_lists_is_said_by_somebody():
