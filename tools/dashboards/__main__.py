@@ -1,17 +1,15 @@
-"""Write every dashboard to roles/grafana/files/dashboards, and take away what is none any more.
-
-python -m dashboards [DIR]
-"""
+"""Write every dashboard to roles/grafana/files/dashboards, take away what is none any more, and tell of them in docs/dashboards.md."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from .boards import write
+from .boards import documented, write
 
-DASHBOARDS = Path(__file__).resolve().parents[2] / "roles" / "grafana" / "files" / "dashboards"
+ROOT = Path(__file__).resolve().parents[2]
+DASHBOARDS = ROOT / "roles" / "grafana" / "files" / "dashboards"
+PAGE = ROOT / "docs" / "dashboards.md"
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DASHBOARDS
-    print(f"{len(write(folder))} dashboards in {folder}")
+    print(f"{len(write(DASHBOARDS))} dashboards in {DASHBOARDS.relative_to(ROOT)}")
+    PAGE.write_text(documented(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

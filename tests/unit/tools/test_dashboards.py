@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dashboards.__main__ import DASHBOARDS
-from dashboards.boards import texts, write
+from dashboards.__main__ import DASHBOARDS, PAGE
+from dashboards.boards import documented, texts, write
 from dashboards.panels import Query, above, below
 from dashboards.queries import Asked, UnknownVariableError, panels, queries
 from rule_files import ROOT, RUNBOOKS, rules
@@ -31,6 +31,14 @@ def drawn(board: dict[str, Any]) -> list[dict[str, Any]]:
 def test_the_files_are_what_the_code_says():
     committed = {path.name: path.read_text(encoding="utf-8") for path in DASHBOARDS.glob("*.json")}
     assert committed == TEXTS, "write them anew: make dashboards"
+
+
+def test_the_documentation_names_every_panel():
+    text = PAGE.read_text(encoding="utf-8")
+    assert documented(text) == text, "write it anew: make dashboards"
+    for board in BOARDS:
+        for panel in panels(board):
+            assert panel["type"] == "row" or f"| {panel['title']} |" in text
 
 
 def test_the_same_code_gives_the_same_bytes():
@@ -67,6 +75,7 @@ def test_there_are_the_ten_of_them():
 def test_a_dashboard_belongs_to_no_server_and_finds_its_neighbours(board: dict[str, Any]):
     assert "id" not in board
     assert "version" not in board
+    assert board["schemaVersion"] == 39
     assert board["description"].endswith(".")
     assert board["tags"] == ["plano"]
     assert board["timezone"] == "browser"
