@@ -225,7 +225,7 @@ def limits(panel: dict[str, Any]) -> set[float]:
 # Counted by the panel what the alert has one by one: there the first is one too many.
 ONE = {1.0}
 # Words of the panel's own for outcomes, held and reverted.
-OUTCOMES = {"Outcome over time": {2.0, 3.0}, "Most versions of one component": {2.0}}
+OUTCOMES = {"Outcome over time": {2.0, 3.0}, "Versions at once": {2.0}}
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board["uid"])

@@ -49,7 +49,7 @@ def build() -> Dashboard:
                         units.RequestsPerSecond,
                     ),
                     figure(
-                        "Failed by the load balancer",
+                        "Failed by the balancer",
                         "The highest share of requests a load balancer failed itself: no target took them, or none answered in time.",
                         "max(plano:alb_errors:ratio20m{@balancer})",
                         units.PercentUnit,

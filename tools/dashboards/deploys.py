@@ -63,7 +63,7 @@ def build() -> Dashboard:
                         alerts=("DeployStuck",),
                     ),
                     figure(
-                        "Reverted in the time shown",
+                        "Reverted in this time",
                         "Components whose last revert by itself falls into the time shown; each says that a change did not hold.",
                         "sum(time() - plano_deploy_reverted_timestamp_seconds{@change} < bool $__range_s)",
                         units.Short,
@@ -107,7 +107,7 @@ def build() -> Dashboard:
                         alerts=("DeployNotWanted",),
                     ),
                     figure(
-                        "Most versions of one component",
+                        "Versions at once",
                         "How many versions of one component run at once in an environment; 2 for half an hour is a change half done.",
                         """
                         max(
@@ -179,6 +179,7 @@ def build() -> Dashboard:
                         units.PercentUnit,
                         limits=above(ticket=0.01),
                         alerts=("DeployRaisedErrors",),
+                        dashed="before",
                         width=12,
                     ),
                     graph(
@@ -192,6 +193,7 @@ def build() -> Dashboard:
                         ],
                         units.Seconds,
                         alerts=("DeploySlowedRequests",),
+                        dashed="before",
                         width=12,
                     ),
                     graph(
@@ -207,7 +209,6 @@ def build() -> Dashboard:
                             "{{version}} {{environment}}",
                         ),
                         units.PercentUnit,
-                        high=1,
                     ),
                     graph(
                         "Time to answer by version",

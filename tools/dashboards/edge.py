@@ -48,8 +48,8 @@ def build() -> Dashboard:
                         units.RequestsPerSecond,
                     ),
                     figure(
-                        "Blocked by WAF within 20 minutes",
-                        "The most requests blocked by any web ACL; many more than a week ago is an attack, or a rule that stops customers.",
+                        "Blocked by WAF",
+                        "The most requests any web ACL blocked within 20 minutes; many more than a week ago is an attack, or a rule that stops customers.",
                         'max(plano:waf_requests:increase20m{@acl, action="block"})',
                         units.Short,
                         limits=above(ticket=500),
@@ -81,6 +81,7 @@ def build() -> Dashboard:
                         ],
                         units.RequestsPerSecond,
                         alerts=("CloudFrontTrafficGone",),
+                        dashed="a week ago",
                     ),
                     graph(
                         "Failed requests",
@@ -103,6 +104,7 @@ def build() -> Dashboard:
                         units.PercentUnit,
                         limits=above(ticket=0.1),
                         alerts=("CloudFrontClientErrorsJump",),
+                        dashed="a week ago",
                     ),
                     graph(
                         "Bytes delivered",
@@ -137,6 +139,7 @@ def build() -> Dashboard:
                         units.Short,
                         limits=above(ticket=500),
                         alerts=("WafBlocksJump", "WafBlocksNothing"),
+                        dashed="a week ago",
                     ),
                     graph(
                         "Share blocked",

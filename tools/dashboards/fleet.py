@@ -34,7 +34,7 @@ ALERTS = listing(
         units.Seconds,
     ),
     sort="for",
-    alert_label="alertname",
+    urgent=True,
     alerts=("Watchdog",),
     width=14,
 )

@@ -66,8 +66,8 @@ def build() -> Dashboard:
                         alerts=("PrometheusReloadFailed", "AlertmanagerReloadFailed"),
                     ),
                     figure(
-                        "Rules that failed within 15 minutes",
-                        "Evaluations that failed; a rule that fails gives no result, and an alert of it cannot fire.",
+                        "Rules failing",
+                        "Evaluations that failed within 15 minutes; a rule that fails gives no result, and an alert of it cannot fire.",
                         "sum(increase(prometheus_rule_evaluation_failures_total{@host}[15m]))",
                         units.Short,
                         limits=ANY,
@@ -75,8 +75,8 @@ def build() -> Dashboard:
                         decimals=0,
                     ),
                     figure(
-                        "Messages lost within 15 minutes",
-                        "Notifications that no attempt delivered; somebody was not told.",
+                        "Messages lost",
+                        "Notifications of 15 minutes that no attempt delivered; somebody was not told.",
                         "sum(increase(alertmanager_notifications_failed_total{@host}[15m]))",
                         units.Short,
                         limits=ANY_PAGES,
@@ -319,6 +319,7 @@ def build() -> Dashboard:
                         units.Dollars,
                         limits=above(ticket=50),
                         alerts=("CloudWatchOverBudget",),
+                        dashed="budget",
                     ),
                     graph(
                         "Calls",

@@ -198,10 +198,11 @@ def graph(
     low: float | None = 0,
     high: float | None = None,
     stacked: bool = False,
+    dashed: str = "",
     width: int = 8,
     height: int = 8,
 ) -> timeseries.Panel:
-    """Lines over time, with a dashed line at each limit."""
+    """Lines over time, with a dashed line at each limit; a series whose name ends with *dashed* is there to compare with."""
     panel = _described(timeseries.Panel(), title, says, unit, alerts, width, height)
     panel.targets(_targets(_queries(queries), False, PromQueryFormat.TIME_SERIES))
     panel.thresholds(_thresholds(limits)).line_width(1).fill_opacity(30 if stacked else 5)
@@ -220,6 +221,9 @@ def graph(
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED))
     if stacked:
         panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL).group("A"))
+    if dashed:
+        line = {"fill": "dash", "dash": [6, 6]}
+        panel.override_by_regexp(f"/{dashed}$/", [models.DynamicConfigValue("custom.lineStyle", line)])
     if low is not None:
         panel.min(low)
     return panel if high is None else panel.max(high)
@@ -265,11 +269,11 @@ def listing(
     sort: str,
     descending: bool = False,
     alerts: Iterable[str] = (),
-    alert_label: str = "",
+    urgent: bool = False,
     width: int = 12,
     height: int = 9,
 ) -> table.Panel:
-    """A row for each set of labels: these under their headers, then the value of each column."""
+    """A row for each set of labels, these under their headers, then the value of each column; *urgent* ones are alerts."""
     columns = [values] if isinstance(values, Column) else list(values)
     panel = _described(table.Panel(), title, says, columns[0].unit, alerts, width, height)
     # Rows of several queries become one only when all their labels are the same, and their names are labels too.
@@ -291,11 +295,19 @@ def listing(
     )
     for column in columns:
         panel.override_by_name(column.header, _properties(column))
-    if alert_label:
+    if urgent:
         link = {"title": "Runbook", "url": "${runbooks:raw}/${__value.raw}.md", "targetBlank": True}
-        panel.override_by_name(labels[alert_label], [models.DynamicConfigValue("links", [link])])
+        panel.override_by_name(labels["alertname"], [models.DynamicConfigValue("links", [link])])
+        colours = {name: models.ValueMappingResult(color=colour) for name, colour in SEVERITIES.items()}
+        panel.override_by_name(
+            labels["severity"], [models.DynamicConfigValue("mappings", [models.ValueMap(colours)]), COLOURED]
+        )
     panel.cell_height(common_models.TableCellHeight.SM).no_value("none")
     return panel.sort_by([common.TableSortByFieldState().display_name(sort).desc(descending)])
+
+
+SEVERITIES = {"page": RED, "ticket": ORANGE, "info": BLUE}
+COLOURED = models.DynamicConfigValue("custom.cellOptions", {"type": "color-text"})
 
 
 def _properties(column: Column) -> list[models.DynamicConfigValue]:
@@ -305,7 +317,7 @@ def _properties(column: Column) -> list[models.DynamicConfigValue]:
     if column.limits != NO_LIMITS:
         properties += [
             models.DynamicConfigValue("thresholds", _thresholds(column.limits).build()),
-            models.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
+            COLOURED,
         ]
     return properties
 

@@ -129,6 +129,15 @@ def test_a_panel_says_what_it_shows_in_which_unit_and_asks_whom_one_chose(board:
 
 
 @BY_UID
+def test_what_was_before_is_dashed(board: dict[str, Any]):
+    for panel in drawn(board):
+        for target in panel["targets"]:
+            if " offset " in target["expr"]:
+                names = [rule["matcher"]["options"].strip("/") for rule in panel["fieldConfig"]["overrides"]]
+                assert [name for name in names if re.search(name, target["legendFormat"])], panel["title"]
+
+
+@BY_UID
 def test_the_grid_has_no_holes_in_its_lines_and_nothing_over_another(board: dict[str, Any]):
     taken: set[tuple[int, int]] = set()
     widths: dict[int, int] = {}
@@ -152,6 +161,7 @@ def test_the_first_line_answers_whether_all_is_well(board: dict[str, Any]):
     first = [panel for panel in board["panels"] if panel["gridPos"]["y"] == 0]
     assert [panel["type"] for panel in first] == ["stat"] * 6
     for panel in first:
+        assert len(panel["title"]) <= 25, f"{panel['title']}: too long for a sixth of a small screen"
         # Nothing known is shown as such, in neither colour of the limits.
         special = [each for each in panel["fieldConfig"]["defaults"]["mappings"] if each["type"] == "special"]
         assert special[0]["options"]["result"]["text"] == "no data"
@@ -183,6 +193,12 @@ def test_an_alert_in_the_list_opens_its_runbook():
     overrides = {rule["matcher"]["options"]: rule["properties"] for rule in firing["fieldConfig"]["overrides"]}
     (links,) = (each["value"] for each in overrides["alert"] if each["id"] == "links")
     assert [link["url"] for link in links] == ["${runbooks:raw}/${__value.raw}.md"]
+    (colours,) = (each["value"] for each in overrides["severity"] if each["id"] == "mappings")
+    assert {name: result["color"] for name, result in colours[0]["options"].items()} == {
+        "page": "red",
+        "ticket": "orange",
+        "info": "blue",
+    }
     renamed = firing["transformations"][-1]["options"]["renameByName"]
     assert renamed["alertname"] == "alert"
 
