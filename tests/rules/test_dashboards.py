@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import stage
 import yaml
 from dashboards.queries import Asked, panels, queries
 from known_metrics import dead
-from promql import Token, selectors, tokens
+from promql import selectors, tokens
 from promtool import promtools, run
 from rule_files import METRICS, ROOT, RULES, our_metrics, rules, table
 
@@ -193,48 +194,57 @@ def test_every_selector_obeys_every_variable_it_can(board: dict[str, Any]):
 
 
 def numbers(expression: str) -> set[float]:
-    """Return every number an expression compares with, products such as 5 * 1024 ^ 3 worked out."""
-    words = [*tokens(expression), Token("end", "")]
-    found: set[float] = set()
-    at = 0
-    while at < len(words):
-        if words[at].kind == "number":
-            text = words[at].text
-            while words[at + 1].text in ("*", "^") and words[at + 2].kind == "number":
-                text += words[at + 1].text.replace("^", "**") + words[at + 2].text
-                at += 2
-            found.add(float(eval(text)))  # numbers and operators only, of our own rules
-        at += 1
-    return found
+    """Return every number of an expression, products such as 5 * 1024 ^ 3 worked out."""
+    signs = " ".join(word.text if word.kind == "number" or word.text in "*^" else "," for word in tokens(expression))
+    products = [found.strip(" *^") for found in signs.split(",")]
+    return {
+        math.prod(
+            float(base) ** float(exponent or 1) for base, exponent in re.findall(r"([\d.]+)(?: \^ ([\d.]+))?", product)
+        )
+        for product in products
+        if product
+    }
 
 
 def test_numbers_are_read_whole():
     assert numbers("a < 5 * 1024 ^ 3 and b[5m] > 0.5 or c == 1") == {5 * 1024**3, 0.5, 1.0}
 
 
-def limits(panel: dict[str, Any]) -> set[float]:
-    """Return the thresholds of a panel and of its columns."""
+def limits(panel: dict[str, Any]) -> set[tuple[float, str]]:
+    """Return where a panel and its columns change colour, with the colour of the worse side."""
     config = panel.get("fieldConfig", {"defaults": {}, "overrides": []})
     given = [config["defaults"].get("thresholds", {})]
     given += [
         each["value"] for rule in config["overrides"] for each in rule["properties"] if each["id"] == "thresholds"
     ]
-    return {step["value"] for one in given for step in one.get("steps", []) if step["value"] is not None}
+    found = set()
+    for steps in (one.get("steps", []) for one in given):
+        low_is_bad = bool(steps) and steps[0]["color"] != "green"
+        for lower, upper in zip(steps, steps[1:]):
+            found.add((upper["value"], (lower if low_is_bad else upper)["color"]))
+    return found
 
 
-# Counted by the panel what the alert has one by one: there the first is one too many.
-ONE = {1.0}
-# Words of the panel's own for outcomes, held and reverted.
-OUTCOMES = {"Outcome over time": {2.0, 3.0}, "Versions at once": {2.0}}
+COLOURS = {"page": "red", "ticket": "orange", "info": "orange"}
+# Words of the panel's own: outcomes by number, and a count of which more than one is what the alert says.
+NUMBERED = {
+    "Outcome over time": {(2.0, "orange"), (3.0, "red")},
+    "Versions at once": {(2.0, "orange")},
+}
+# Both count alerts of one severity, or the one that always fires.
+ABOUT_ALERTS = {"Pages", "Tickets", "Alerting works"}
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board["uid"])
-def test_limits_are_those_of_the_alerts(board: dict[str, Any]):
+def test_limits_are_those_of_the_alerts_and_coloured_by_their_severity(board: dict[str, Any]):
     wrong = {}
     for panel in board["panels"]:
-        alerts = [link["title"] for link in panel.get("links", [])]
-        known = {number for alert in alerts for number in numbers(ALERTS[alert].expression)}
-        strange = limits(panel) - known - ONE - OUTCOMES.get(panel["title"], set())
-        if strange:
+        known = set(NUMBERED.get(panel["title"], ()))
+        for link in panel.get("links", []):
+            alert = ALERTS[link["title"]]
+            # What the alert has one by one a panel counts: there the first is one too many.
+            known |= {(number, COLOURS[alert.labels["severity"]]) for number in numbers(alert.expression) | {1.0}}
+        strange = limits(panel) - known
+        if strange and panel["title"] not in ABOUT_ALERTS:
             wrong[panel["title"]] = strange
     assert wrong == {}

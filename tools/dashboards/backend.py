@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from .panels import ANY, STATE, Query, Section, above, below, board, figure, graph, host, words
+from .panels import ANY, STATE_PAGES, Query, Section, above, below, board, figure, graph, host, words
 
 USERS = 'route!~"/health|/metrics|/version"'
 DAY = 86400
@@ -35,7 +35,7 @@ def build() -> Dashboard:
                         "Whether every probe of the health page succeeds; down for a minute is a page.",
                         'min(probe_success{@host, probe="backend"})',
                         units.Short,
-                        limits=STATE,
+                        limits=STATE_PAGES,
                         mappings=words(_1="up", _0="down"),
                         alerts=("BackendDown", "BackendNotProbed"),
                     ),
@@ -122,12 +122,12 @@ def build() -> Dashboard:
                 [
                     graph(
                         "Requests by route",
-                        "What users ask for, ten busiest routes; a route that appears, vanishes or grows tells who causes a change.",
+                        "What users ask for; a route that appears, vanishes or grows tells who causes a change.",
                         Query(
                             f"""
-                            topk(10, sum by (route) (
+                            sum by (route) (
                               rate(plano_sample_http_requests_total{{@host, {USERS}}}[$__rate_interval])
-                            ))
+                            )
                             """,
                             "{{route}}",
                         ),

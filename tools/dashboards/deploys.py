@@ -177,7 +177,7 @@ def build() -> Dashboard:
                             Query("plano:backend_errors:ratio5m{@environment} offset 30m", "{{environment}} before"),
                         ],
                         units.PercentUnit,
-                        limits=above(ticket=0.01),
+                        limits=above(page=0.01),
                         alerts=("DeployRaisedErrors",),
                         dashed="before",
                         width=12,

@@ -5,7 +5,21 @@ from __future__ import annotations
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from .panels import ANY, ANY_PAGES, STATE, Column, Query, Section, above, below, board, figure, graph, listing, words
+from .panels import (
+    ANY,
+    ANY_PAGES,
+    STATE_PAGES,
+    Column,
+    Query,
+    Section,
+    above,
+    below,
+    board,
+    figure,
+    graph,
+    listing,
+    words,
+)
 
 
 def firing(severity: str) -> str:
@@ -86,7 +100,7 @@ def build() -> Dashboard:
                         "Whether every probe of the backend's health page succeeds; down means that users are turned away.",
                         'min(probe_success{@environment, probe="backend"})',
                         units.Short,
-                        limits=STATE,
+                        limits=STATE_PAGES,
                         mappings=words(_1="up", _0="down"),
                         alerts=("BackendDown",),
                     ),

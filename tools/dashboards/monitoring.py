@@ -9,11 +9,11 @@ from .panels import (
     ANY,
     ANY_PAGES,
     STATE,
+    STATE_PAGES,
     Column,
     Query,
     Section,
     above,
-    below,
     board,
     figure,
     graph,
@@ -39,7 +39,7 @@ def build() -> Dashboard:
                         "Whether Watchdog fires, as it always must; without it no other alert can be believed to be silent.",
                         'max(ALERTS{@alert, alertname="Watchdog", alertstate="firing"})',
                         units.Short,
-                        limits=STATE,
+                        limits=STATE_PAGES,
                         mappings=words(_1="yes"),
                         alerts=("Watchdog",),
                     ),
@@ -100,6 +100,7 @@ def build() -> Dashboard:
                         "Targets over time",
                         "Whether each target answered; a red bar is a time of which its metrics know nothing.",
                         Query("min by (job, host) (up{@host})", "{{job}} {{host}}"),
+                        limits=STATE,
                         mappings=words(_1="up", _0="down"),
                         alerts=("TargetDown", "GrafanaDown"),
                         width=16,
@@ -201,18 +202,17 @@ def build() -> Dashboard:
                             "{{host}} {{mountpoint}}",
                         ),
                         units.PercentUnit,
-                        limits=below(ticket=0.5),
                         alerts=("PrometheusDiskFillsUp",),
                         high=1,
                     ),
                     graph(
                         "Time to evaluate a group of rules",
-                        "The slowest groups; near the interval of 15 s evaluations are skipped.",
+                        "Time each group takes; near the interval of 15 s evaluations are skipped.",
                         Query(
                             """
-                            topk(5, max by (rule_group) (label_replace(
+                            max by (rule_group) (label_replace(
                               prometheus_rule_group_last_duration_seconds{@host}, "rule_group", "$1", "rule_group", ".+;(.+)"
-                            )))
+                            ))
                             """,
                             "{{rule_group}}",
                         ),
@@ -295,8 +295,8 @@ def build() -> Dashboard:
                     ),
                     graph(
                         "Silences",
-                        "Silences by state; one that is active long after its change hides what it should not.",
-                        Query("sum by (state) (alertmanager_silences{@host})", "{{state}}"),
+                        "Silences active or still to come; one that is active long after its change hides what it should not.",
+                        Query('sum by (state) (alertmanager_silences{@host, state!="expired"})', "{{state}}"),
                         units.Short,
                         width=24,
                         height=6,

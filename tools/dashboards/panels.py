@@ -102,13 +102,21 @@ class Limits:
         values = [None, *(value for value, _colour in reversed(given))]
         return [models.Threshold(value, colour) for value, colour in zip(values, colours)]
 
+    @property
+    def lines(self) -> list[models.Threshold]:
+        """The lines of a graph: a line has the colour of what lies beyond it, on whichever side that is."""
+        given = [(self.ticket, ORANGE), (self.page, RED)]
+        found = sorted((value, colour) for value, colour in given if value is not None)
+        return [models.Threshold(None, GREEN), *(models.Threshold(value, colour) for value, colour in found)]
+
 
 NO_LIMITS = Limits()
 # One is one too many.
 ANY = Limits(ticket=1)
 ANY_PAGES = Limits(page=1)
 # 1 is well and 0 is not.
-STATE = Limits(page=1, below=True)
+STATE = Limits(ticket=1, below=True)
+STATE_PAGES = Limits(page=1, below=True)
 
 
 def above(ticket: float | None = None, page: float | None = None) -> Limits:
@@ -121,8 +129,8 @@ def below(ticket: float | None = None, page: float | None = None) -> Limits:
     return Limits(ticket, page, below=True)
 
 
-def _thresholds(limits: Limits) -> dashboard.ThresholdsConfig:
-    return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(limits.steps)
+def _thresholds(steps: list[models.Threshold]) -> dashboard.ThresholdsConfig:
+    return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
 def words(**texts: str) -> list[models.ValueMapping]:
@@ -178,7 +186,7 @@ def figure(
     """One number, large, on the colour of its limits."""
     panel = _described(stat.Panel(), title, says, unit, alerts, width, height)
     panel.targets(_targets(_queries(queries), True, PromQueryFormat.TIME_SERIES))
-    panel.thresholds(_thresholds(limits)).mappings([*mappings, _no_data()]).no_value("no data")
+    panel.thresholds(_thresholds(limits.steps)).mappings([*mappings, _no_data()]).no_value("no data")
     panel.color_mode(
         common_models.BigValueColorMode.NONE if limits == NO_LIMITS else common_models.BigValueColorMode.BACKGROUND
     )
@@ -205,7 +213,7 @@ def graph(
     """Lines over time, with a dashed line at each limit; a series whose name ends with *dashed* is there to compare with."""
     panel = _described(timeseries.Panel(), title, says, unit, alerts, width, height)
     panel.targets(_targets(_queries(queries), False, PromQueryFormat.TIME_SERIES))
-    panel.thresholds(_thresholds(limits)).line_width(1).fill_opacity(30 if stacked else 5)
+    panel.thresholds(_thresholds(limits.lines)).line_width(1).fill_opacity(30 if stacked else 5)
     panel.show_points(common_models.VisibilityMode.NEVER)
     panel.color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC))
     panel.legend(
@@ -234,7 +242,7 @@ def timeline(
     says: str,
     queries: str | Query | Sequence[Query],
     *,
-    limits: Limits = STATE,
+    limits: Limits = NO_LIMITS,
     alerts: Iterable[str] = (),
     mappings: Sequence[models.ValueMapping] = (),
     width: int = 24,
@@ -243,7 +251,7 @@ def timeline(
     """When something was so, as a bar for each series."""
     panel = _described(statetimeline.Panel(), title, says, "none", alerts, width, height)
     panel.targets(_targets(_queries(queries), False, PromQueryFormat.TIME_SERIES))
-    panel.thresholds(_thresholds(limits)).mappings(list(mappings))
+    panel.thresholds(_thresholds(limits.steps)).mappings(list(mappings))
     panel.color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.THRESHOLDS))
     panel.show_value(common_models.VisibilityMode.NEVER).row_height(0.8).merge_values(True)
     return panel.legend(common.VizLegendOptions().show_legend(False))
@@ -316,7 +324,7 @@ def _properties(column: Column) -> list[models.DynamicConfigValue]:
         properties.append(models.DynamicConfigValue("mappings", list(column.mappings)))
     if column.limits != NO_LIMITS:
         properties += [
-            models.DynamicConfigValue("thresholds", _thresholds(column.limits).build()),
+            models.DynamicConfigValue("thresholds", _thresholds(column.limits.steps).build()),
             COLOURED,
         ]
     return properties

@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from .panels import STATE, Column, Query, Section, above, below, board, figure, graph, listing, variable, words
+from .panels import STATE_PAGES, Column, Query, Section, above, below, board, figure, graph, listing, variable, words
 
 GIB = 1024**3
 MIB = 1024**2
@@ -28,7 +28,7 @@ def build() -> Dashboard:
                         "Whether every database chosen takes connections; down for a minute is a page.",
                         "min(plano:database_up{@database})",
                         units.Short,
-                        limits=STATE,
+                        limits=STATE_PAGES,
                         mappings=words(_1="up", _0="down"),
                         alerts=("PostgresqlDown",),
                     ),

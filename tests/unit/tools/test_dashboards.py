@@ -237,6 +237,13 @@ def test_limits_colour_what_lies_beyond_them(limits: Any, colours: list[tuple[fl
     assert [(step.value, step.color) for step in limits.steps] == colours
 
 
+def test_a_line_of_a_graph_has_the_colour_of_what_lies_beyond_it():
+    for limits in (below(ticket=2, page=1), above(ticket=1, page=2)):
+        assert [step.color for step in limits.lines if step.value == limits.ticket] == ["orange"]
+        assert [step.color for step in limits.lines if step.value == limits.page] == ["red"]
+        assert [step.value for step in limits.lines] == [None, 1, 2]
+
+
 def board_of(*expressions: str) -> dict[str, Any]:
     inner = {"title": "inner", "targets": [{"expr": expression} for expression in expressions]}
     return {
