@@ -1,4 +1,4 @@
-"""Every panel of every dashboard shows something in the environment's own Prometheus, or silent.yml says why it cannot."""
+"""Every panel of every dashboard shows something in the environment's Prometheus, or silent.yml says why it cannot."""
 
 from __future__ import annotations
 

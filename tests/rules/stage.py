@@ -1,6 +1,7 @@
 """A small production made of what exporters were recorded to say: input for promtool, which is Prometheus' own engine.
 
-One host runs the backend, one PostgreSQL, one the monitoring; behind a load balancer, with RDS beside. Counters rise, the rest stays.
+One host runs the backend, one PostgreSQL, one the monitoring; behind a load balancer, with RDS beside. Counters rise, the
+rest stays.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ RISING = ("counter", "histogram", "summary")
 # A target of each exposition: its job, and its labels as docs/metrics.md wants them.
 TARGETS: list[tuple[str, str, str, dict[str, str]]] = [
     *(("node_exporter-1.9.0", "node", host, {}) for host in ("app1", "db1", "mon1")),
-    ("postgres_exporter-0.17.1-postgresql{postgresql}", "postgres", "db1", {}),
+    ("postgres_exporter-{postgresql}", "postgres", "db1", {}),
     ("backend-1.1.0", "backend", "app1", {"version": "1.1.0"}),
     ("haproxy-3.0.11", "haproxy", "app1", {}),
     ("blackbox_exporter-0.26.0", "blackbox", "app1", {"probe": "backend"}),
@@ -49,13 +50,13 @@ OURS = {
 VALUES = {"pg_replication_is_replica": 1.0}
 
 
-def series(postgresql: int = 17) -> list[dict[str, str]]:
-    """Return the input series of a promtool test, with a server of one of PostgreSQL's versions."""
+def series(postgresql: str) -> list[dict[str, str]]:
+    """Return the input series of a promtool test, with what is recorded of one exporter and server."""
     found = dict(_everything(postgresql))
     return [{"series": name, "values": values} for name, values in sorted(found.items())]
 
 
-def _everything(postgresql: int) -> Iterator[tuple[str, str]]:
+def _everything(postgresql: str) -> Iterator[tuple[str, str]]:
     for stem, job, host, labels in TARGETS:
         target = {"environment": "prod", "host": host, "job": job, "instance": f"{host}:1", **labels}
         yield from _said(EXPOSITIONS / f"{stem.format(postgresql=postgresql)}.prom", target)

@@ -1,4 +1,4 @@
-"""Write every dashboard to roles/grafana/files/dashboards, take away what is none any more, and tell of them in docs/dashboards.md."""
+"""Write every dashboard to roles/grafana/files/dashboards, and tell of their panels in docs/dashboards.md."""
 
 from __future__ import annotations
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from .panels import ANY, STATE_PAGES, Query, Section, above, below, board, figure, graph, host, words
+from .panels import ANY, STATE_PAGES, USERS, Query, Section, above, below, board, figure, graph, host, words
 
-USERS = 'route!~"/health|/metrics|/version"'
 DAY = 86400
 
 

@@ -7,6 +7,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from .panels import (
     ANY,
+    USERS,
     Column,
     Limits,
     Query,
@@ -27,7 +28,6 @@ BY_VERSION = """
     on (environment, host) group_left (version)
     topk by (environment, host) (1, plano:backend_running:info{@host})
 """
-USERS = 'route!~"/health|/metrics|/version"'
 
 
 def answered(matchers: str = "") -> str:

@@ -1,7 +1,7 @@
 """What all dashboards share: variables, links, colours, and panels that say what they show and when to worry.
 
-Expressions are PromQL with one short form: `{@host}` stands for the matchers of the variables that choose a host, and so on for the
-other keys of SCOPES. Whoever writes a selector thus writes which variables it obeys.
+Expressions are PromQL with one short form: `{@host}` stands for the matchers of the variables that choose a host, and so
+on for the other keys of SCOPES. Whoever writes a selector thus writes which variables it obeys.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ SCOPES = {
 
 GREEN, ORANGE, RED, BLUE, GREY = "green", "orange", "red", "blue", "#8e8e8e"
 REFRESH = "30s"
+# Without what monitoring asks, which is fast and frequent.
+USERS = 'route!~"/health|/metrics|/version"'
 # Of Grafana 10.4 and 11. Nothing newer is used, and newer servers convert it as they load it.
 SCHEMA = 39
 COLUMNS = 24
@@ -210,7 +212,7 @@ def graph(
     width: int = 8,
     height: int = 8,
 ) -> timeseries.Panel:
-    """Lines over time, with a dashed line at each limit; a series whose name ends with *dashed* is there to compare with."""
+    """Lines over time and a line at each limit; a series whose name ends with *dashed* is there to compare with."""
     panel = _described(timeseries.Panel(), title, says, unit, alerts, width, height)
     panel.targets(_targets(_queries(queries), False, PromQueryFormat.TIME_SERIES))
     panel.thresholds(_thresholds(limits.lines)).line_width(1).fill_opacity(30 if stacked else 5)
@@ -281,7 +283,7 @@ def listing(
     width: int = 12,
     height: int = 9,
 ) -> table.Panel:
-    """A row for each set of labels, these under their headers, then the value of each column; *urgent* ones are alerts."""
+    """A row for each set of labels, these under their headers, then the value of each column; *urgent*: of alerts."""
     columns = [values] if isinstance(values, Column) else list(values)
     panel = _described(table.Panel(), title, says, columns[0].unit, alerts, width, height)
     # Rows of several queries become one only when all their labels are the same, and their names are labels too.

@@ -1,4 +1,4 @@
-"""PostgreSQL 15 to 18 on hosts of our own, by postgres_exporter; what RDS shares with it stands in both dashboards."""
+"""PostgreSQL 15 to 18 by postgres_exporter; RDS too, in the panels of a name it shares."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def build() -> Dashboard:
     return board(
         "postgresql",
         "PostgreSQL",
-        "PostgreSQL 15 to 18 on hosts of our own: does it answer, what does it wait for, how long will its disk do.",
+        "PostgreSQL 15 to 18, and RDS where it says the same: does it answer, what does it wait for, how long will its disk do.",
         [
             Section(
                 "",
@@ -328,7 +328,10 @@ def build() -> Dashboard:
         ],
         variables=[
             variable(
-                "database", "label_values(pg_up{@environment}, host)", "Database", "Servers of the environments chosen."
+                "database",
+                "label_values(plano:database_up{@environment}, database)",
+                "Database",
+                "Databases of the environments chosen.",
             )
         ],
     )

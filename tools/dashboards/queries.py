@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-# What Grafana would put in for a page of an hour with everything chosen; a minute is four scrapes, as Grafana reckons it.
+# What Grafana would put in for an hour with everything chosen; a minute is four scrapes, as it reckons.
 FILLED = {
     "__rate_interval": "1m",
     "__interval": "15s",

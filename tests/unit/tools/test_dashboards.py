@@ -1,4 +1,4 @@
-"""The dashboards as files: current, complete, and drawn so that a person can read them. Their queries are judged in tests/rules."""
+"""The dashboards as files: current, complete, fit to be read by a person. Their queries are judged in tests/rules."""
 
 from __future__ import annotations
 
