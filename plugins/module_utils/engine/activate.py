@@ -266,7 +266,7 @@ class Restart(Strategy):
             self.host.stop(old["activation"]["unit"])
             self.state.keep(old["id"], old["activation"]["state_files"])
             if self.rollback and self.state.has(new["id"]):
-                names = self.state.restore(new["id"])
+                names = self.state.restore(new["id"], new["activation"]["state_files"])
                 self.warnings.append(
                     f"{', '.join(names)} went back to what {new['id']} left; what {old['id']} made of it is kept in "
                     f"{self.state.path(old['id'])}"
@@ -276,12 +276,12 @@ class Restart(Strategy):
     def revert(self, new: dict[str, Any], old: dict[str, Any] | None) -> None:
         if old is not None and self.converts(old, new) and self.state.has(old["id"]):
             self.host.stop(old["activation"]["unit"])
-            self.state.restore(old["id"])
+            self.state.restore(old["id"], old["activation"]["state_files"])
         super().revert(new, old)
 
     def restore_files(self, new: dict[str, Any], old: dict[str, Any] | None) -> None:
         if old is not None and self.converts(old, new) and self.state.has(old["id"]):
-            self.state.restore(old["id"])
+            self.state.restore(old["id"], old["activation"]["state_files"])
         super().restore_files(new, old)
 
     def apply(self, release: dict[str, Any]) -> None:

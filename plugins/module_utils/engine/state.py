@@ -60,10 +60,16 @@ class State:
         os.rename(temp, self.path(release))
         fs.fsync_dir(self.root)
 
-    def restore(self, release: str) -> list[str]:
-        """Put back what *release* left, each file with the owner and the mode of the one it replaces; return their names."""
+    def restore(self, release: str, files: Sequence[str]) -> list[str]:
+        """Put back what *release* left of *files*, each with the owner and the mode of the one it replaces; return their names.
+
+        What it had not goes first: a database would take a journal of the newer version for one of its own.
+        """
         folder = self.path(release)
         names: list[str] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        for name in files:
+            if name not in names:
+                fs.unlink_durable(Path(name))
         for number, name in enumerate(names):
             _put(folder / str(number), Path(name))
         return names
@@ -76,7 +82,8 @@ def _present(files: Sequence[str]) -> list[str]:
 
 def _put(copy: Path, place: Path) -> None:
     there = os.path.lexists(place)
-    about = (place if there else place.parent).lstat()
+    # systemd gives a service without a fixed user its folder behind a link.
+    about = place.lstat() if there else place.parent.stat()
     temp = fs.temp_beside(place)
     # Nothing is followed: the folder belongs to the service, the copy to root.
     fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

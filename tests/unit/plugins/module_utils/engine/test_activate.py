@@ -287,6 +287,33 @@ def test_a_rollback_finds_the_files_as_the_old_version_left_them(component, conv
     assert place.read_text() == "data 1 more"
 
 
+def test_a_journal_that_only_the_newer_version_left_is_not_there_for_the_old_one(component, converting, tmp_path):
+    _place, release, carry_out = converting
+    one, two = release("1"), release("2")
+    carry_out(one)
+    carry_out(two)
+    journal = tmp_path / "not-there"
+    journal.write_text("of 2")
+    assert carry_out(one, rollback=True)["status"] == "confirmed"
+    assert not journal.exists()
+    assert (component.layout.state / two / "1").read_text() == "of 2"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_that_is_gone_comes_back_as_one_of_the_folder_behind_a_link(tmp_path):
+    (tmp_path / "private").mkdir()
+    (tmp_path / "app").symlink_to("private")
+    place = tmp_path / "app" / "app.db"
+    place.write_text("data")
+    state = State(tmp_path / "state")
+    state.keep("one", [str(place)])
+    place.unlink()
+    os.chown(tmp_path / "private", 1234, 1234)
+    assert state.restore("one", [str(place)]) == [str(place)]
+    about = place.stat()
+    assert (place.read_text(), about.st_uid, about.st_mode & 0o777) == ("data", 1234, 0o600)
+
+
 def test_a_version_that_fails_leaves_the_files_as_they_were(converting):
     place, release, carry_out = converting
     carry_out(release("1"))
