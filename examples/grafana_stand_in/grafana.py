@@ -444,6 +444,7 @@ class Server(ThreadingHTTPServer):
     """The one port; what a handler needs."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings = settings

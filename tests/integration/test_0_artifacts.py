@@ -43,7 +43,7 @@ def test_every_component_is_there_in_two_versions_and_the_file_is_what_the_catal
         assert hashlib.sha256(path_of(entry).read_bytes()).hexdigest() == entry["sha256"]
     # One version of the CloudWatch Exporter is all there is by its coordinates.
     assert versions.pop("cloudwatch_exporter") == {"0.16.0"}
-    assert set(versions) == {"backend", *PROGRAMS}
+    assert set(versions) == {"backend", "grafana", *PROGRAMS}
     assert [component for component, found in versions.items() if len(found) < 2] == []
 
 
@@ -60,6 +60,17 @@ def test_the_engine_takes_the_archive_and_its_programs_say_the_version(component
             said = done.stdout + done.stderr
             # Debian marks what it left out of a source with +ds.
             assert re.match(rf"{program}, version {re.escape(entry['version'])}(\+ds\d*)? ", said), said
+
+
+def test_grafanas_archive_has_its_layout_and_says_its_version(tmp_path: Path) -> None:
+    for entry in [entry for name, entry in cataloged() if name == "grafana"]:
+        place = tmp_path / entry["version"]
+        place.mkdir()
+        archive.extract(path_of(entry), place, strip=entry["strip"])
+        assert (place / "conf" / "defaults.ini").is_file()
+        assert (place / "public").is_dir()
+        done = subprocess.run([place / "bin" / "grafana", "--version"], capture_output=True, text=True, check=True)
+        assert re.match(rf"grafana version {re.escape(entry['version'])}\b", done.stdout), done.stdout
 
 
 def test_the_jar_is_the_exporter() -> None:

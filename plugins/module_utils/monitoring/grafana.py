@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Collection, Iterator, Mapping, NamedTuple, Sequence
 from urllib.parse import urlsplit
 
 from ..aws.cloudwatch_rules import nearest, repeated, shown, unknown
@@ -428,10 +428,9 @@ def slug(title: str) -> str:
 
 def panels(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Return all panels, also those within a row."""
-    for panel in content.get("panels") or []:
-        if isinstance(panel, Mapping):
-            yield panel
-            yield from panels(panel)
+    for panel in _list(content, "panels"):
+        yield panel
+        yield from panels(panel)
 
 
 def _list(content: Mapping[str, Any], *path: str) -> list[Mapping[str, Any]]:
@@ -444,30 +443,28 @@ def _list(content: Mapping[str, Any], *path: str) -> list[Mapping[str, Any]]:
 def _content_faults(content: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not isinstance(content.get("panels"), list):
         yield "panels is missing; it must be a list"
-    variables = {}
+    variables, kinds = set(), {str(source.get("type")) for source in known}
     for item in _list(content, "templating", "list"):
         if item.get("type") == "datasource":
-            variables[item.get("name")] = item
-            if item.get("query") not in {source.get("type") for source in known}:
+            variables.add(str(item.get("name")))
+            if str(item.get("query")) not in kinds:
                 yield f"variable {item.get('name')}: there is no data source of type {shown(item.get('query'))} to choose from"
     places = [(f"variable {item.get('name')}", item) for item in _list(content, "templating", "list")]
     places += [(f"annotation {item.get('name')}", item) for item in _list(content, "annotations", "list")]
     ids = []
     for number, panel in enumerate(panels(content)):
         name = f"panel {shown(panel.get('title') or panel.get('id') or number)}"
-        ids.append(panel.get("id"))
+        ids.append(str(panel.get("id") or ""))
         if not panel.get("type"):
             yield f"{name}: type is missing"
         places.append((name, panel))
         places += [(f"{name}, query {item.get('refId')}", item) for item in _list(panel, "targets")]
-    yield from (f"panel id {number} is there twice" for number in dict.fromkeys(repeated(ids)) if number is not None)
+    yield from (f"panel id {number} is there twice" for number in dict.fromkeys(repeated(ids)) if number)
     for name, item in places:
         yield from (f"{name}: {fault}" for fault in _reference_faults(item.get("datasource"), variables, known))
 
 
-def _reference_faults(
-    reference: Any, variables: Mapping[Any, Any], known: Sequence[Mapping[str, Any]]
-) -> Iterator[str]:
+def _reference_faults(reference: Any, variables: Collection[str], known: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Say what is wrong with the data source that something names; nothing named is the default one."""
     kind = reference.get("type") if isinstance(reference, Mapping) else None
     name = reference.get("uid") if isinstance(reference, Mapping) else reference
@@ -477,7 +474,7 @@ def _reference_faults(
     if variable:
         wanted = next(filter(None, variable.groups()))
         if wanted not in variables:
-            yield f"its data source is {name}, but there is no variable {wanted} of type datasource{nearest(wanted, map(str, variables))}"
+            yield f"its data source is {name}, but there is no variable {wanted} of type datasource{nearest(wanted, variables)}"
         return
     uids = {str(source.get("uid")): source for source in known}
     names = {str(source.get("name")): source for source in known} if isinstance(reference, str) else {}

@@ -37,7 +37,9 @@ def main():
     if not (folder / DATABASE).exists():
         return 0  # the server makes it, with this password
     with open(password, "rb") as stdin:
-        return subprocess.run([*command, "admin", "reset-admin-password", "--password-from-stdin"], stdin=stdin).returncode
+        return subprocess.run(
+            [*command, "admin", "reset-admin-password", "--password-from-stdin"], stdin=stdin
+        ).returncode
 
 
 if __name__ == "__main__":
