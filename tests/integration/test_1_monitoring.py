@@ -25,6 +25,7 @@ JOBS = {
     "blackbox_exporter": {"local-mon"},
     "prometheus": {"local-mon"},
     "alertmanager": {"local-mon"},
+    "grafana": {"local-mon"},
 }
 
 
@@ -70,7 +71,11 @@ def test_targets_carry_the_labels_of_the_inventory(environment: Environment) -> 
 
 
 def test_nobody_reads_without_the_password(environment: Environment) -> None:
-    for address in ("10.89.20.13:9090/api/v1/query?query=up", "10.89.20.13:9093/api/v2/alerts"):
+    for address in (
+        "10.89.20.13:9090/api/v1/query?query=up",
+        "10.89.20.13:9093/api/v2/alerts",
+        "10.89.20.13:3000/metrics",
+    ):
         assert environment.monitor(address, password="wrong")[0] == 401
 
 
@@ -80,7 +85,7 @@ def test_exporters_answer_the_monitoring_host_only(environment: Environment) -> 
 
 
 def test_units_are_hardened(environment: Environment) -> None:
-    limits = {"plano-node-exporter.service": 1.6, "plano-prometheus.service": 1.6, "plano-alertmanager.service": 1.6}
+    limits = {f"plano-{name}.service": 1.6 for name in ("node-exporter", "prometheus", "alertmanager", "grafana")}
     found = dict(
         line.split()[:2]
         for line in environment.on(MONITOR, "systemd-analyze security --no-pager | grep plano-").splitlines()
@@ -166,6 +171,21 @@ BAD = {
         {"alertmanager_routes": [{"receiver": "missing", "matchers": ['severity="page"']}]},
         ("alertmanager_routes[0]", "missing", "no host was touched"),
     ),
+    "a dashboard without a data source": (
+        {
+            "grafana_dashboards": [
+                {
+                    "name": "a.json",
+                    "content": {"uid": "a", "title": "A", "panels": [{"type": "stat", "datasource": "b"}]},
+                }
+            ]
+        },
+        ("grafana_dashboards[0]: panel 0: there is no data source with uid 'b'", "no host was touched"),
+    ),
+    "a data source that does not answer": (
+        {"grafana_prometheus_url": "https://127.0.0.1:9", "grafana_start_timeout": 10},
+        ("data source prometheus at https://127.0.0.1:9 does not answer Grafana", "goes on serving"),
+    ),
     "a wrong password for the database": (
         {"exporter_postgres": "wrong_password"},
         ("postgres_exporter", "pg_up 1", "goes on serving"),
@@ -184,7 +204,7 @@ def test_bad_input_leaves_the_old_configuration_running(environment: Environment
         authority = (ROOT / ".cache/ssh/local-db-ca.crt").read_text(encoding="utf-8")
         database = {"host": "127.0.0.1", "port": 5432, "database": "backend", "user": "backend_monitoring"}
         extra = {"exporter_postgres": {**database, "password": "wrong", "sslmode": "verify-full", "ca": authority}}
-    names = ("prometheus", "alertmanager")
+    names = ("prometheus", "alertmanager", "grafana")
     before = [current(environment, component) for component in names]
     done = environment.watch(hosts="all" if "exporter_postgres" in extra else MONITOR, **extra)
     assert done.code != 0

@@ -11,6 +11,7 @@ import pytest
 COMPONENTS = {
     "prometheus": (9090, "monitoring"),
     "alertmanager": (9093, "monitoring"),
+    "grafana": (3000, "monitoring"),
     "blackbox_exporter": (9115, "monitoring"),
     "node_exporter": (9100, "all"),
     "postgres_exporter": (9187, "postgresql"),

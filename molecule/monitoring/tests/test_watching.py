@@ -11,10 +11,13 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
 CACHE = Path(__file__).resolve().parents[3] / ".cache"
+CATALOG = yaml.safe_load((CACHE / "artifacts" / "catalog.yml").read_text(encoding="utf-8"))
 SECONDS = 90
 OLDER = {"prometheus": "2.42.0", "alertmanager": "0.25.0", "blackbox_exporter": "0.23.0", "node_exporter": "1.5.0"}
+OLDER["grafana"] = CATALOG["grafana"][0]["version"]
 
 testinfra_hosts = ["ansible://monitoring"]
 
@@ -42,7 +45,7 @@ def test_every_target_answers(host, query):
     database, backend, monitor = (f"{name}{suffix}" for name in ("db", "app", "mon"))
     wanted = {("node", name) for name in (database, backend, monitor)}
     wanted |= {("backend", backend), ("haproxy", backend), ("blackbox", backend), ("postgres", database)}
-    wanted |= {(name, monitor) for name in ("prometheus", "alertmanager", "blackbox_exporter")}
+    wanted |= {(name, monitor) for name in ("prometheus", "alertmanager", "grafana", "blackbox_exporter")}
     end = time.monotonic() + SECONDS
     while True:
         found = {(item["metric"]["job"], item["metric"]["host"]): item["value"][1] for item in query("up")}
