@@ -55,6 +55,10 @@ options:
   budget:
     description: US dollars that a month may cost. More is a fault.
     type: float
+  ports:
+    description: Region to the port that its exporter listens on. A region that is not named gets the first free one from 9106 on.
+    type: dict
+    default: {}
 seealso:
   - plugin: plano.delivery.cloudwatch_plan
     plugin_type: filter

@@ -74,8 +74,14 @@ options:
   budget:
     description: US dollars that a month may cost. A description that costs more is refused.
     type: float
+  ports:
+    description: Region to the port that its exporter listens on. A region that is not named gets the first free one from 9106 on.
+    type: dict
+    default: {}
 seealso:
   - plugin: plano.delivery.cloudwatch_faults
+    plugin_type: filter
+  - plugin: plano.delivery.cloudwatch_ports
     plugin_type: filter
 """
 
@@ -124,6 +130,9 @@ _value:
   contains:
     configurations:
       description: By region, the configuration of its exporter.
+      type: dict
+    ports:
+      description: By region, the port that its exporter listens on.
       type: dict
     families:
       description: By region, the names of the metrics that its exporter can show.

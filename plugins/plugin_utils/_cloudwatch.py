@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 from ansible_collections.plano.delivery.plugins.module_utils.aws.cloudwatch_exporter import (
     FREE_REQUESTS,
@@ -22,6 +22,7 @@ def description(
     scrapers: Any = 1,
     free_requests: Any = FREE_REQUESTS,
     budget: Any = None,
+    ports: Any = None,
 ) -> Description:
     """Take what the inventory says; an empty text or mapping stands for nothing, as roles' defaults have it."""
     return Description(
@@ -33,7 +34,12 @@ def description(
         scrapers=_number(scrapers, int),
         free_requests=_number(free_requests, int),
         budget=None if budget in (None, "") else _number(budget, float),
+        ports={} if ports is None else _ports(ports),
     )
+
+
+def _ports(given: Any) -> Any:
+    return {str(region): _number(port, int) for region, port in given.items()} if isinstance(given, Mapping) else given
 
 
 def _number(value: Any, kind: Callable[[str], Any]) -> Any:

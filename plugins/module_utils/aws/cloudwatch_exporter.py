@@ -16,6 +16,7 @@ charged once, but users of the exporter were charged for each (prometheus/cloudw
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Iterable, Iterator, Mapping, Sequence
@@ -58,6 +59,8 @@ PRESET_KEYS = ("preset", "metrics", "select", "tags", *ENTRY_KEYS, *SETTINGS)
 # In place of a region where none is named, so that the rest can be checked all the same.
 NOWHERE = ""
 
+FIRST_PORT = 9106
+
 MOST_QUERIES = 500
 MOST_LISTED = 500
 # "100 metrics take 25 s" (prometheus/cloudwatch_exporter, issue 97): one request after another.
@@ -85,6 +88,8 @@ class Description:
     scrapers: int = 1
     free_requests: int = FREE_REQUESTS
     budget: float | None = None
+    # Region to port; what users wrote, too.
+    ports: Any = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,7 @@ class Plan:
     """All that follows from a description without faults."""
 
     configurations: Mapping[str, Config]
+    ports: Mapping[str, int]
     families: Mapping[str, Sequence[str]]
     clients: Mapping[str, str]
     requests: Mapping[str, float]
@@ -151,6 +157,7 @@ def plan(description: Description) -> Plan:
     found = cost(description, watched)
     return Plan(
         configurations=configs,
+        ports=_ports(description, watched),
         families={region: families(config) for region, config in configs.items()},
         clients={region: client(config) for region, config in configs.items()},
         requests={
@@ -161,6 +168,11 @@ def plan(description: Description) -> Plan:
         policies=policies(configs.values()),
         summary=_summary(found, configs),
     )
+
+
+def ports(description: Description) -> dict[str, int]:
+    """Return where the exporter of each region listens, also while the description has faults."""
+    return _ports(description, _checked(description)[0])
 
 
 def description_faults(description: Description) -> list[str]:
@@ -181,6 +193,7 @@ def _checked(description: Description) -> tuple[list[Watched], list[str]]:
         faults += [
             f"{item.where}: {_said(item, fault)}" for fault in rule_faults(item.rule, config, listed=not item.unlisted)
         ]
+    faults += _port_faults(description.ports, _regions(watched))
     # An entry for several regions has the same fault in each.
     faults = list(dict.fromkeys(faults))
     for region in dict.fromkeys(item.region for item in watched):
@@ -234,6 +247,30 @@ def _region_faults(regions: Any, where: str) -> Iterator[str]:
         if not matches(REGION_NAME, name):
             yield f"{where}: {shown(name)} is not a region such as sa-east-1"
     yield from (f"{where}: {name} stands there twice" for name in repeated(regions))
+
+
+def _port_faults(given: Any, regions: Sequence[str]) -> Iterator[str]:
+    if not isinstance(given, Mapping):
+        yield f"ports: it must be a mapping of regions to ports, such as {{sa-east-1: {FIRST_PORT}}}"
+        return
+    for region, port in given.items():
+        if region not in regions:
+            yield f"ports: nothing is watched in {shown(region)}, so it needs no port{nearest(region, regions)}"
+        if not is_number(port) or not 1024 <= port <= 65535:
+            yield f"ports: {region}: {shown(port)} is not a port between 1024 and 65535"
+    for port in dict.fromkeys(repeated(port for port in given.values() if is_number(port))):
+        yield f"ports: {port} stands there twice; one process listens on one port"
+
+
+def _regions(watched: Iterable[Watched]) -> list[str]:
+    return [region for region in dict.fromkeys(item.region for item in watched) if region != NOWHERE]
+
+
+def _ports(description: Description, watched: Iterable[Watched]) -> dict[str, int]:
+    """Return the port of each region: as the description says, else the first from FIRST_PORT on that is free."""
+    given = description.ports if isinstance(description.ports, Mapping) else {}
+    free = (port for port in itertools.count(FIRST_PORT) if port not in given.values())
+    return {region: given[region] if region in given else next(free) for region in _regions(watched)}
 
 
 def _read(description: Description, entry: Any, where: str) -> tuple[list[Watched], list[str]]:

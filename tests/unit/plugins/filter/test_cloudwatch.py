@@ -9,8 +9,10 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.plano.delivery.plugins.filter import cloudwatch_faults as faults_plugin
 from ansible_collections.plano.delivery.plugins.filter import cloudwatch_plan as plan_plugin
+from ansible_collections.plano.delivery.plugins.filter import cloudwatch_ports as ports_plugin
 from ansible_collections.plano.delivery.plugins.filter.cloudwatch_faults import cloudwatch_faults
 from ansible_collections.plano.delivery.plugins.filter.cloudwatch_plan import cloudwatch_plan
+from ansible_collections.plano.delivery.plugins.filter.cloudwatch_ports import cloudwatch_ports
 
 RDS = {"preset": "rds", "select": {"DBInstanceIdentifier": ["prod"]}}
 HOME = ["sa-east-1"]
@@ -19,7 +21,7 @@ HOME = ["sa-east-1"]
 def test_a_plan_is_plain_data():
     found = cloudwatch_plan([RDS], regions=HOME)
     assert yaml.safe_load(yaml.safe_dump(found)) == found
-    assert set(found) == {"configurations", "families", "clients", "requests", "cost", "policies", "summary"}
+    assert set(found) == {"configurations", "ports", "families", "clients", "requests", "cost", "policies", "summary"}
     assert set(found) == set(yaml.safe_load(plan_plugin.RETURN)["_value"]["contains"])
 
 
@@ -51,6 +53,16 @@ def test_faults_are_a_list():
     assert cloudwatch_faults([RDS], regions=HOME, budget=0, free_requests=0)[0].startswith("budget: about 6.05 USD")
 
 
+def test_ports_are_those_of_the_plan_and_may_come_as_text():
+    given = {"sa-east-1": "9200"}
+    assert cloudwatch_ports([RDS], regions=HOME, ports=given) == {"sa-east-1": 9200}
+    assert cloudwatch_plan([RDS], regions=HOME, ports=given)["ports"] == {"sa-east-1": 9200}
+    assert cloudwatch_ports([RDS], regions=HOME) == {"sa-east-1": 9106}
+    assert cloudwatch_ports([], ports=5) == {}
+    options = yaml.safe_load(ports_plugin.DOCUMENTATION)["options"]
+    assert options["ports"] == yaml.safe_load(plan_plugin.DOCUMENTATION)["options"]["ports"]
+
+
 def test_both_filters_take_the_same_options():
     plan, faults = (yaml.safe_load(plugin.DOCUMENTATION)["options"].items() for plugin in (plan_plugin, faults_plugin))
     shape = [
@@ -63,3 +75,4 @@ def test_both_filters_take_the_same_options():
 def test_the_filters_have_their_names():
     assert plan_plugin.FilterModule().filters() == {"cloudwatch_plan": cloudwatch_plan}
     assert faults_plugin.FilterModule().filters() == {"cloudwatch_faults": cloudwatch_faults}
+    assert ports_plugin.FilterModule().filters() == {"cloudwatch_ports": cloudwatch_ports}

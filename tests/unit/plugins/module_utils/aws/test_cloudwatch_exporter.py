@@ -12,6 +12,7 @@ from ansible_collections.plano.delivery.plugins.module_utils.aws.cloudwatch_expo
     client,
     description_faults,
     plan,
+    ports,
 )
 from ansible_collections.plano.delivery.plugins.module_utils.aws.cloudwatch_rules import configuration_faults
 from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import InputError
@@ -133,6 +134,37 @@ def test_a_preset_can_be_narrowed_and_its_settings_changed():
 def test_settings_and_role_hold_for_all_regions():
     found = plan(described(*WHOLE, role_arn=ROLE, settings={"delay_seconds": 300})).configurations
     assert [(config["role_arn"], config["delay_seconds"]) for config in found.values()] == [(ROLE, 300)] * 2
+
+
+def test_each_region_has_a_port_of_its_own():
+    cloudfront = {"preset": "cloudfront", "select": {"DistributionId": ["E1"]}}
+    assert plan(described(RDS, cloudfront)).ports == {HOME: 9106, EDGE: 9107}
+    assert plan(described(cloudfront, RDS)).ports == {EDGE: 9106, HOME: 9107}
+    assert plan(described(RDS, cloudfront, ports={EDGE: 9106})).ports == {HOME: 9107, EDGE: 9106}
+
+
+def test_ports_are_known_while_the_description_has_faults():
+    assert ports(described({**RDS, "select": {"DBInstance": ["plano-prod"]}}, budget=-1)) == {}
+    assert ports(described({**RDS, "resources": 1}, {"preset": "rdz"}, 5, budget=-1)) == {HOME: 9106}
+    assert ports(described(RDS, regions=["mars", HOME], ports=[9106])) == {HOME: 9106}
+    assert ports(Description(None, regions=None)) == {}
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ([9106], ["ports: it must be a mapping of regions to ports, such as {sa-east-1: 9106}"]),
+        ({HOME: 80}, ["ports: sa-east-1: 80 is not a port between 1024 and 65535"]),
+        ({HOME: "http"}, ["ports: sa-east-1: 'http' is not a port between 1024 and 65535"]),
+        (
+            {"sa-eats-1": 9106},
+            ["ports: nothing is watched in 'sa-eats-1', so it needs no port; did you mean sa-east-1?"],
+        ),
+        ({HOME: 9106, "eu-west-1": 9106}, ["ports: 9106 stands there twice; one process listens on one port"]),
+    ],
+)
+def test_a_port_that_cannot_be_is_a_fault(given, said):
+    assert faults(RDS, regions=[HOME, "eu-west-1"], ports=given) == said
 
 
 def test_no_two_rules_share_a_list():
