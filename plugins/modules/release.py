@@ -148,6 +148,7 @@ options:
       - For V(http), C(status), C(expect) (pairs of a JSON body) and C(match) (a regular expression) say what must be answered.
         C(ca) is a file with the only certificates believed, C(user) and C(password_file), for example below C(@SECRETS@), are
         sent as basic authentication.
+      - For V(command), C(argv) must succeed within C(timeout) seconds (30), and its output must match the regular expression C(stdout).
     type: list
     elements: dict
     default: []

@@ -19,6 +19,7 @@ from typing import Any, Callable, Sequence
 from .systemd import Host
 
 PROBE_SECONDS = 5.0
+COMMAND_SECONDS = 30.0
 POLL_SECONDS = 0.1
 BODY_LIMIT = 1 << 20
 
@@ -102,8 +103,8 @@ def check_tcp(check: dict[str, Any]) -> str | None:
 
 
 def check_command(host: Host, check: dict[str, Any]) -> str | None:
-    """Run ``argv``; it must succeed and its output must match the regular expression ``stdout``."""
-    done = host.run(check["argv"], timeout=30.0)
+    """Run ``argv`` for at most ``timeout`` seconds; it must succeed and its output must match the regular expression ``stdout``."""
+    done = host.run(check["argv"], timeout=float(check.get("timeout") or COMMAND_SECONDS))
     shown = " ".join(check["argv"])
     if done.code != 0:
         return f"'{shown}' failed: {done.why}"

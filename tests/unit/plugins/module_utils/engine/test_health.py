@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ansible_collections.plano.delivery.plugins.module_utils.engine import health
+from ansible_collections.plano.delivery.plugins.module_utils.engine import health, systemd
 
 ANSWERS = {
     "/health": (200, b"ok"),
@@ -142,6 +142,12 @@ def test_a_command_must_succeed_and_say_what_is_expected(host):
     assert "does not match 'yes'" in health.fault(host, [{"type": "command", "argv": ["ask"], "stdout": "yes"}])
     host.refuses("ask", "no such table")
     assert health.fault(host, [{"type": "command", "argv": ["ask"]}]) == "'ask' failed: no such table"
+
+
+def test_a_command_has_30_seconds_or_as_many_as_the_check_says():
+    assert health.COMMAND_SECONDS == 30
+    slow = {"type": "command", "argv": ["sleep", "60"], "timeout": 0.2}
+    assert "did not end within" in health.fault(systemd.Host(), [slow])
 
 
 def test_waiting_ends_with_the_last_fault_or_when_the_unit_is_dead(host):

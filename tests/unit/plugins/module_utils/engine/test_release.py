@@ -74,6 +74,10 @@ def artifact(**changed: object) -> dict:
             "match '(' is not a regular expression: missing )",
         ),
         (
+            {"health": [{"type": "command", "argv": ["ask"], "timeout": "long"}]},
+            "health: timeout 'long' is not a number of seconds",
+        ),
+        (
             {"health": [{"type": "http", "url": "https://127.0.0.1/", "user": "probe"}]},
             "the check of https://127.0.0.1/ needs user and password_file, or neither",
         ),
