@@ -3,7 +3,7 @@
     python tests/cloudwatch/cloudwatch.py --seconds 600 --folder /tmp/cloudwatch
 
 runs it alone, fed with metrics of RDS, EC2, an Application Load Balancer, WAF and CloudFront, prints what an exporter
-needs to find it, and ends by itself.
+needs to find it, and ends by itself. tools/cloudwatch runs it beside the local hosts, as a stand-in for AWS.
 
 The AWS SDK in the jar decides how it must be met:
 
@@ -21,11 +21,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import fcntl
 import io
 import ipaddress
 import json
+import math
+import os
 import re
 import select
+import signal
 import socket
 import socketserver
 import ssl
@@ -34,7 +38,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -48,6 +52,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -59,6 +64,9 @@ CBOR_PATH = re.compile(r"/service/GraniteServiceVersion20100801/operation/(\w+)$
 TIMES = {"StartTime", "EndTime", "Timestamp", "Timestamps"}
 REGION_OF_SIGNATURE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request")
 SECONDS = 600
+# What the stand-in keeps: the exporter looks back 20 minutes.
+KEPT_SECONDS = 3600
+DAY = 86400
 
 
 @dataclass(frozen=True)
@@ -161,6 +169,27 @@ METRICS: tuple[Fed, ...] = (
     ),
 )
 
+# What is published while all is well: no alert of ours comes of it.
+_WELL: dict[str, tuple[float, ...] | None] = {
+    "RequestCount": (1,) * 300,
+    "HTTPCode_Target_5XX_Count": (1,),
+    "RejectedConnectionCount": None,
+    "TargetConnectionErrorCount": None,
+    "HealthyHostCount": (2,),
+    "UnHealthyHostCount": (0,),
+}
+WELL = tuple(
+    replace(item, values=_WELL.get(item.name, item.values)) for item in METRICS if _WELL.get(item.name, ()) is not None
+)
+
+
+def swung(values: Iterable[float], share: float) -> list[float]:
+    """Return what *values* are at this *share* of the usual load: more or fewer ones, and whole numbers stay whole."""
+    usual = [float(value) for value in values]
+    if set(usual) == {1.0}:
+        return [1.0] * max(1, round(len(usual) * share))
+    return [float(round(value * share)) if value.is_integer() else value * share for value in usual]
+
 
 # -- CBOR <-> JSON -------------------------------------------------------------------------------------------------
 
@@ -260,6 +289,22 @@ class Quiet(WSGIRequestHandler):
 # -- the tunnel ----------------------------------------------------------------------------------------------------
 
 
+def serving(pem: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
+def kept(folder: Path) -> ssl.SSLContext | None:
+    """Return the certificate of an earlier run while it is good for another day: hosts that trust it need not learn anew."""
+    pem = folder / "server.pem"
+    if not all((folder / name).is_file() for name in ("server.pem", "authority.pem", "trust.p12")):
+        return None
+    certificate = x509.load_pem_x509_certificate(pem.read_bytes())
+    left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.timezone.utc)
+    return serving(pem) if left.total_seconds() > DAY else None
+
+
 def authority(folder: Path, regions: Iterable[str], seconds: float) -> ssl.SSLContext:
     """Make an authority that lives as long as the test, a certificate for AWS's names, and a trust store for Java."""
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -293,15 +338,14 @@ def authority(folder: Path, regions: Iterable[str], seconds: float) -> ssl.SSLCo
         [pkcs12.PKCS12Certificate(root, b"plano")], serialization.BestAvailableEncryption(TRUST_PASSWORD.encode())
     )
     (folder / "trust.p12").write_bytes(store)
+    (folder / "authority.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
     key = keys["server"].private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     pem = folder / "server.pem"
     pem.touch(mode=0o600)
     pem.write_bytes(key + leaf.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    return context
+    return serving(pem)
 
 
 class Tunnel(socketserver.ThreadingTCPServer):
@@ -406,21 +450,28 @@ class Cloudwatch:
         with urllib.request.urlopen(request, timeout=20) as answer:
             assert answer.status == 200
 
-    def feed(self, metrics: Iterable[Fed] = METRICS, minutes: Iterable[int] = range(30)) -> None:
-        """Write one sample of each metric for each of the last *minutes*, counted back from now."""
+    def feed(
+        self, metrics: Iterable[Fed] = METRICS, minutes: Iterable[int] = range(30), *, lively: bool = False
+    ) -> None:
+        """Write one sample of each metric for each of the last *minutes*, counted back from now.
+
+        Where it is *lively* the load swings by a tenth within half an hour.
+        """
         now = int(time.time()) // 60 * 60
         stamps = [datetime.datetime.fromtimestamp(now - 60 * minute, datetime.timezone.utc) for minute in minutes]
         batches: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for item in metrics:
             dimensions = [{"Name": name, "Value": value} for name, value in item.dimensions]
             for stamp in stamps:
+                share = 1 + 0.1 * math.sin(stamp.timestamp() * math.tau / 1800) if lively else None
+                values = list(item.values) if share is None else swung(item.values, share)
                 batches.setdefault((item.region, item.namespace), []).append(
                     {
                         "MetricName": item.name,
                         "Dimensions": dimensions,
                         "Timestamp": stamp,
-                        "Values": list(item.values),
-                        "Counts": [1.0] * len(item.values),
+                        "Values": values,
+                        "Counts": [1.0] * len(values),
                         "Unit": item.unit,
                     }
                 )
@@ -428,6 +479,17 @@ class Cloudwatch:
             client = self.client("cloudwatch", region)
             for start in range(0, len(data), 500):
                 client.put_metric_data(Namespace=namespace, MetricData=data[start : start + 500])
+
+    def forget(self, seconds: float = KEPT_SECONDS) -> None:
+        """Drop samples, and calls, that nobody asks for any more."""
+        del self.calls[:-1000]
+        # moto takes the times of some requests without their zone, which is UTC.
+        oldest = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None) - datetime.timedelta(seconds=seconds)
+        for regions in cloudwatch_backends.values():
+            for backend in regions.values():
+                backend.metric_data[:] = [
+                    one for one in backend.metric_data if one.timestamp.replace(tzinfo=None) >= oldest
+                ]
 
     @contextlib.contextmanager
     def asked(self) -> Iterator[list[Call]]:
@@ -447,8 +509,9 @@ def cloudwatch(
     proxy_port: int = 0,
     regions: Iterable[str] = (HOME_REGION, EDGE_REGION),
     seconds: float = SECONDS,
+    keep: bool = False,
 ) -> Iterator[Cloudwatch]:
-    """Run a CloudWatch on *address* while the block runs; port 0 takes a free one."""
+    """Run a CloudWatch on *address* while the block runs; port 0 takes a free one. With *keep* a certificate serves again."""
     cloudwatch_answers.install()
     calls: list[Call] = []
     server = make_server(
@@ -459,7 +522,7 @@ def cloudwatch(
         request_handler=Quiet,
     )
     tunnel = Tunnel((address, proxy_port), Tunnelled)
-    tunnel.context = authority(folder, regions, seconds)
+    tunnel.context = (kept(folder) if keep else None) or authority(folder, regions, seconds)
     tunnel.target = (address, server.server_port)
     threads = [threading.Thread(target=one.serve_forever, daemon=True) for one in (server, tunnel)]
     for thread in threads:
@@ -472,6 +535,52 @@ def cloudwatch(
             one.server_close()
 
 
+def is_mine(address: str) -> bool:
+    with socket.socket() as one:
+        try:
+            one.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def only_one(folder: Path) -> bool:
+    """Hold the lock of *folder* until this process ends, with its number in it; say whether nobody else does."""
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    os.ftruncate(lock, 0)
+    os.write(lock, f"{os.getpid()}\n".encode())
+    return True
+
+
+def stand_in(args: argparse.Namespace) -> None:
+    """Run beside hosts, for as long as the network exists in which they are: its address is theirs to reach AWS by."""
+    address = str(args.address)
+    if not only_one(args.folder):
+        sys.exit(f"one is running already, its number is in {args.folder / 'lock'}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with cloudwatch(
+        args.folder, address=address, port=args.port, proxy_port=args.proxy_port, seconds=90 * DAY, keep=True
+    ) as found:
+        found.feed(WELL, lively=True)
+        show(found)
+        gone = 0
+        while gone < 3:
+            time.sleep(60 - time.time() % 60)
+            # Hosts that restart are away for a moment.
+            gone = 0 if is_mine(address) else gone + 1
+            if not gone:
+                found.feed(WELL, minutes=range(2), lively=True)
+                found.forget()
+
+
+def show(found: Cloudwatch) -> None:
+    print(json.dumps({"environment": found.endpoint_environment, "java": found.proxy_options}), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="for the certificate and the trust store")
@@ -479,14 +588,20 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="for AWS_ENDPOINT_URL")
     parser.add_argument("--proxy-port", type=int, default=0, help="for Java's proxy settings")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="it ends by itself after so long")
+    parser.add_argument(
+        "--stand-in", action="store_true", help="it ends when its address is gone, and keeps its certificate"
+    )
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
+    if args.stand_in:
+        stand_in(args)
+        return
     end = time.monotonic() + args.seconds
     with cloudwatch(
         args.folder, address=str(args.address), port=args.port, proxy_port=args.proxy_port, seconds=args.seconds
     ) as found:
         found.feed()
-        print(json.dumps({"environment": found.endpoint_environment, "java": found.proxy_options}), flush=True)
+        show(found)
         while time.monotonic() < end:
             time.sleep(max(0.0, min(60.0, end - time.monotonic())))
             found.feed(minutes=range(2))
