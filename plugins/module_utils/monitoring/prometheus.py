@@ -57,7 +57,7 @@ def _job_faults(where: str, job: Mapping[str, Any], addresses: Mapping[str, str]
     if not PLAIN.fullmatch(str(job.get("job") or "")):
         faults.append(f"{where}.job: '{job.get('job')}' must be lower-case letters, digits and underscores")
     for host in job.get("hosts") or []:
-        if not addresses.get(host):
+        if not job.get("address") and not addresses.get(host):
             faults.append(f"{where}: host {host} has no address; set its ansible_host")
     for port in (job.get("regions") or {"": job.get("port")}).values():
         if job.get("hosts") and not _is_port(port):
@@ -241,7 +241,7 @@ def _targets(description: Mapping[str, Any], job: Mapping[str, Any]) -> list[dic
             **(job.get("labels") or {}),
         }
         for region, port in (job.get("regions") or {"": job.get("port")}).items():
-            target = _endpoint(description["addresses"][host], int(port))
+            target = _endpoint(job.get("address") or description["addresses"][host], int(port))
             found.append({"targets": [target], "labels": {**labels, **({"region": region} if region else {})}})
     return found
 

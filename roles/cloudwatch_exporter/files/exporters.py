@@ -23,6 +23,7 @@ MAIN = "io/prometheus/cloudwatch/WebServer.class"
 # The first version of class files is 45, that of Java 1.
 BEFORE_JAVA_1 = 44
 SECONDS = 30
+MOST = 500
 FRAME = re.compile(r"\s+(at |\.\.\. \d+ (more|common frames))")
 
 
@@ -73,8 +74,8 @@ def retell(region, stream):
     """Say whose words they are, and leave out where in Java's code they were said: the reason would drown in it."""
     for line in stream:
         text = line.decode(errors="replace").rstrip()
-        if not FRAME.match(text):
-            print(f"{region}: {text}", flush=True)
+        if text and not FRAME.match(text):
+            print(f"{region}: {text[:MOST]}", flush=True)
 
 
 def start(folder, configurations, listeners, options):
