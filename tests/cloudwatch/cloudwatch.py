@@ -177,6 +177,8 @@ _WELL: dict[str, tuple[float, ...] | None] = {
     "TargetConnectionErrorCount": None,
     "HealthyHostCount": (2,),
     "UnHealthyHostCount": (0,),
+    "TargetResponseTime": tuple(index / 500 for index in range(1, 101)),
+    "BurstBalance": (90,),
 }
 WELL = tuple(
     replace(item, values=_WELL.get(item.name, item.values)) for item in METRICS if _WELL.get(item.name, ()) is not None
@@ -556,6 +558,10 @@ def only_one(folder: Path) -> bool:
     return True
 
 
+def minute() -> int:
+    return int(time.time()) // 60
+
+
 def stand_in(args: argparse.Namespace) -> None:
     """Run beside hosts, for as long as the network exists in which they are: its address is theirs to reach AWS by."""
     address = str(args.address)
@@ -565,16 +571,18 @@ def stand_in(args: argparse.Namespace) -> None:
     with cloudwatch(
         args.folder, address=address, port=args.port, proxy_port=args.proxy_port, seconds=90 * DAY, keep=True
     ) as found:
+        fed, gone = minute(), 0
         found.feed(WELL, lively=True)
         show(found)
-        gone = 0
         while gone < 3:
             time.sleep(60 - time.time() % 60)
             # Hosts that restart are away for a moment.
             gone = 0 if is_mine(address) else gone + 1
-            if not gone:
-                found.feed(WELL, minutes=range(2), lively=True)
-                found.forget()
+            now = minute()
+            # Each minute once, or its sums would be larger.
+            found.feed(WELL, minutes=range(now - fed), lively=True)
+            found.forget()
+            fed = now
 
 
 def show(found: Cloudwatch) -> None:
