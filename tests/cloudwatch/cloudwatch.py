@@ -178,10 +178,19 @@ _WELL: dict[str, tuple[float, ...] | None] = {
     "HealthyHostCount": (2,),
     "UnHealthyHostCount": (0,),
     "TargetResponseTime": tuple(index / 500 for index in range(1, 101)),
-    "BurstBalance": (90,),
 }
 WELL = tuple(
     replace(item, values=_WELL.get(item.name, item.values)) for item in METRICS if _WELL.get(item.name, ()) is not None
+)
+
+# What does not come and go with the load; what shrinks within minutes would be taken to run out.
+_STEADY = (
+    "BurstBalance",
+    "CPUCreditBalance",
+    "FreeStorageSpace",
+    "FreeableMemory",
+    "MaximumUsedTransactionIDs",
+    "TransactionLogsDiskUsage",
 )
 
 
@@ -465,8 +474,9 @@ class Cloudwatch:
         for item in metrics:
             dimensions = [{"Name": name, "Value": value} for name, value in item.dimensions]
             for stamp in stamps:
-                share = 1 + 0.1 * math.sin(stamp.timestamp() * math.tau / 1800) if lively else None
-                values = list(item.values) if share is None else swung(item.values, share)
+                swings = lively and item.name not in _STEADY
+                share = 1 + 0.1 * math.sin(stamp.timestamp() * math.tau / 1800)
+                values = swung(item.values, share) if swings else list(item.values)
                 batches.setdefault((item.region, item.namespace), []).append(
                     {
                         "MetricName": item.name,
