@@ -69,6 +69,8 @@ class ActionModule(ActionBase):
             "hostvars": task_vars["hostvars"],
         }
         templar = self._templar.copy_with_new_env(available_variables=variables)
+        if self._is_idle(role, variables, templar):
+            return []
         faults: list[str] = []
         values: dict[str, Any] = {}
         # What the role finds by its name's beginning, such as the firewall's lists of all groups, is in no specification.
@@ -109,6 +111,14 @@ class ActionModule(ActionBase):
         except AnsibleError:
             # What it is made of is missing, which is a fault of its own.
             return role
+
+    def _is_idle(self, role: str, variables: dict[str, Any], templar: Any) -> bool:
+        """Ask the role's vars, by __ROLE_idle, whether it has nothing to do on this host, so that nothing of it can be wrong."""
+        try:
+            return boolean(templar.template(variables.get(f"__{role}_idle", False)), strict=False)
+        except AnsibleError:
+            # What is missing or malformed is named with its own name.
+            return False
 
     def _own_faults(self, role: str, variables: dict[str, Any], templar: Any, faults: list[str]) -> list[str]:
         """Ask the role's vars for what an argument specification cannot say: the list __ROLE_preflight, if it has one.

@@ -19,6 +19,7 @@ description:
   - The component of a role, by which its artifacts are signed and pinned, has the role's name, or the one that its vars give as
     C(__ROLE_component).
   - What a specification cannot say a role says in its vars, as C(__ROLE_preflight), a list of faults made of its inputs alone.
+    One that has nothing to do on a host says C(__ROLE_idle), and is not checked for it.
   - All faults are listed at once.
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes

@@ -257,7 +257,7 @@ def test_what_costs_more_than_the_budget_is_refused(release):
 
 
 def test_with_nothing_to_watch_nothing_is_done(release):
-    code, said, asked = release(cloudwatch_exporter_watch=[])
+    code, said, asked = release(cloudwatch_exporter_watch=[], plano_artifacts={})
     assert (code, asked) == (0, {}), said
 
 
@@ -265,7 +265,7 @@ def test_without_a_pinned_artifact_the_run_is_refused(release):
     code, said, asked = release(plano_artifacts={})
     assert (code != 0, asked) == (True, {})
     assert "no host was touched" in said
-    assert "cloudwatch_exporter_version" in said
+    assert "version 'none' of cloudwatch_exporter is unknown; pinned artifacts: none" in said
 
 
 # -- its programs --------------------------------------------------------------------------------------------------
