@@ -26,6 +26,7 @@ JOBS = {
     "prometheus": {"local-mon"},
     "alertmanager": {"local-mon"},
     "grafana": {"local-mon"},
+    "cloudwatch": {"local-mon"},
 }
 
 
@@ -58,7 +59,8 @@ def test_every_target_of_the_inventory_is_read(environment: Environment) -> None
         found = up(environment)
         return wanted <= set(found) and all(found[target] == "1" for target in wanted)
 
-    assert eventually(all_up, 60), up(environment)
+    # CloudWatch is asked once a minute.
+    assert eventually(all_up, 120), up(environment)
 
 
 def test_targets_carry_the_labels_of_the_inventory(environment: Environment) -> None:
