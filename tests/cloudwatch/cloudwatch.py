@@ -177,6 +177,7 @@ _WELL: dict[str, tuple[float, ...] | None] = {
     "TargetConnectionErrorCount": None,
     "HealthyHostCount": (2,),
     "UnHealthyHostCount": (0,),
+    "BlockedRequests": (5,),
     "TargetResponseTime": tuple(index / 500 for index in range(1, 101)),
 }
 WELL = tuple(

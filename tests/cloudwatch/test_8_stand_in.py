@@ -32,6 +32,7 @@ def stopped():
     tool("stop", ADDRESS)
     yield
     tool("stop", ADDRESS)
+    shutil.rmtree(FOLDER, ignore_errors=True)
 
 
 def test_it_starts_once_keeps_its_certificate_and_stops(stopped):
