@@ -38,6 +38,10 @@ rollback: setup ## Go back to the last confirmed release (ARGS="-e version=1.0.0
 status: setup ## Show what runs where
 	@$(PLAYBOOK) $(ARGS) plano.delivery.status
 
+.PHONY: inbox
+inbox: setup ## Show the alerts of the local environment as they come, until Ctrl-C
+	@$(VENV)/bin/python tests/integration/inbox.py
+
 .PHONY: down
 down: setup ## Remove the local hosts and every trace of them
 	@echo "==> Removing the local hosts"

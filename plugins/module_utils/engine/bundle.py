@@ -109,7 +109,8 @@ def install(host: Host, opt: Path = OPT, unit_dir: Path = UNIT_DIR) -> bool:
     fs.make_dir(command.parent)
     changed = fs.write_if_changed(command, zipapp(), 0o755)
     units = {RECOVER_UNIT: RECOVER, METRICS_UNIT: METRICS, METRICS_TIMER: METRICS_EVERY}
-    if any([fs.write_if_changed(unit_dir / name, text.encode()) for name, text in units.items()]):
+    changed_units = [name for name, text in units.items() if fs.write_if_changed(unit_dir / name, text.encode())]
+    if changed_units:
         host.daemon_reload()
         host.start(METRICS_TIMER)
         changed = True
