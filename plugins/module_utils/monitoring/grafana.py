@@ -31,7 +31,7 @@ HEADER = "Written by the role plano.delivery.grafana: what is changed here is go
 # The oldest version that drops data sources which are no longer provisioned.
 OLDEST = (11, 0, 0)
 # The key that Grafana's own defaults have, the same everywhere.
-PUBLIC_KEY = "SW2YcwTIb9zpOQR1Vj4W"
+PUBLIC_KEY = "SW2YcwTIb9zpOOhoPsMm"
 PASSWORD_LENGTH = 12
 KEY_LENGTH = 16
 
