@@ -339,8 +339,13 @@ def provide(database: Database, provider: dict[str, Any]) -> None:
     place = Path(provider["options"]["path"])
     if not place.is_dir():
         log("error", f"failed to search for dashboards: {place} is no folder")
+    # Known by the paths of their files, as in Grafana: what has another path now is deleted and made anew.
+    paths = {str(path.resolve()): path for path in sorted(place.rglob("*.json"))}
+    for row in database.rows("SELECT uid, external FROM dashboard WHERE provider = ?", provider["name"]):
+        if row["external"] not in paths and not provider.get("disableDeletion"):
+            delete_dashboard(database, row["uid"])
     kept = set()
-    for path in sorted(place.rglob("*.json")):
+    for external, path in paths.items():
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             title = content["title"]
@@ -357,7 +362,7 @@ def provide(database: Database, provider: dict[str, Any]) -> None:
             "INSERT INTO dashboard (uid, title, folder_uid, data, version, provider, external) VALUES (?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (uid) DO UPDATE SET title = excluded.title, folder_uid = excluded.folder_uid, data = excluded.data,"
             " version = excluded.version, provider = excluded.provider, external = excluded.external",
-            *(uid, title, folder, data, number, provider["name"], path.name),
+            *(uid, title, folder, data, number, provider["name"], external),
         )
     for row in database.rows("SELECT uid FROM dashboard WHERE provider = ?", provider["name"]):
         if row["uid"] not in kept and not provider.get("disableDeletion"):

@@ -25,6 +25,9 @@ from .alertmanager import FLAG, LINE, PORT, SECRET, TEXT, URL, Kind
 CREDENTIALS = "/run/credentials/plano-grafana.service"
 AUTHORITY = "/var/lib/plano/tls/ca.crt"
 STATE = "/var/lib/plano-grafana"
+# Where the unit shows the process the dashboards of the release that it runs. Grafana knows them by the paths of their files: with another
+# path in each release it would delete all and make them anew, without what people starred and without their history.
+DASHBOARDS = "/run/plano-grafana/dashboards"
 FOLDER = "config"
 HEADER = "Written by the role plano.delivery.grafana: what is changed here is gone with the next release."
 
@@ -584,8 +587,7 @@ def _providers(ready: Sequence[Dashboard]) -> dict[str, Any]:
                 "disableDeletion": False,
                 "allowUiUpdates": False,
                 "updateIntervalSeconds": 3600,
-                # The unit sets this to the release that it runs.
-                "options": {"path": f"${{PLANO_RELEASE}}/{FOLDER}/dashboards/{slug(folder)}"},
+                "options": {"path": f"{DASHBOARDS}/{slug(folder)}"},
             }
             for folder in dict.fromkeys(one.folder for one in ready)
         ],

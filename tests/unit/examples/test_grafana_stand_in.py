@@ -139,7 +139,6 @@ class Host:
     def environment(self) -> dict[str, str]:
         return {
             "PATH": os.environ["PATH"],
-            "PLANO_RELEASE": str(self.release),
             "GF_PATHS_PROVISIONING": f"{self.release}/config/provisioning",
         }
 
@@ -164,8 +163,10 @@ class Host:
         self.stop()
         self.write(**changed)
         prepared = self.prepare()
-        if prepared.returncode:
-            return prepared.stdout + prepared.stderr
+        return prepared.stdout + prepared.stderr if prepared.returncode else self.serve()
+
+    def serve(self) -> str:
+        """Start the server with what is there."""
         self.process = subprocess.Popen(
             [self.home / "bin" / "grafana", "server", *self.words],
             env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -222,6 +223,7 @@ def host(tmp_path, certificate, prometheus, monkeypatch):
     found = Host(tmp_path, certificate, prometheus)
     monkeypatch.setattr(grafana, "CREDENTIALS", str(found.credentials))
     monkeypatch.setattr(grafana, "STATE", str(found.state))
+    monkeypatch.setattr(grafana, "DASHBOARDS", str(found.release / "config" / "dashboards"))
     monkeypatch.setattr(grafana, "AUTHORITY", str(certificate / "server.crt"))
     yield found
     found.stop()
@@ -277,14 +279,7 @@ def test_a_wrong_password_is_told_and_somebody_who_is_let_in_without_one(host):
     host.write()
     path = host.release / "config" / "grafana.ini"
     path.write_text(path.read_text().replace("[auth.anonymous]\nenabled = false", "[auth.anonymous]\nenabled = true"))
-    environment = {**host.environment}
-    host.process = subprocess.Popen(
-        [host.home / "bin" / "grafana", "server", *host.words],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert host.process.stdout
-    while "listens on port" not in host.process.stdout.readline():
-        pass
+    assert host.serve() == ""
     assert host.prove() == "/api/datasources answers 200 to whom nobody knows, instead of 401"
 
 
@@ -369,6 +364,25 @@ def test_what_is_no_longer_provisioned_is_gone_and_what_people_made_stays(host):
     assert [source["uid"] for source in host.ask("/api/datasources")[1]] == ["prometheus"]
     assert {item["uid"] for item in host.ask("/api/search?type=dash-db")[1]} == {"hand", "new"}
     assert host.prove() == ""
+
+
+def test_a_dashboard_whose_file_has_another_path_is_made_anew(host, monkeypatch):
+    host.start()
+    before = host.ask("/api/dashboards/uid/disks")[1]["dashboard"]["id"]
+    changed = {**host.description["dashboards"][0], "content": json.dumps({**BOARD, "title": "Other"})}
+    host.start(dashboards=[changed, TEAM])
+    answer = host.ask("/api/dashboards/uid/disks")[1]
+    assert (answer["dashboard"]["id"], answer["dashboard"]["version"]) == (before, 2)
+    host.stop()
+    (host.release / "config" / "dashboards").rename(host.root / "elsewhere")
+    provider = host.release / "config" / "provisioning" / "dashboards" / "plano.yml"
+    provider.write_text(
+        provider.read_text().replace(str(host.release / "config" / "dashboards"), str(host.root / "elsewhere"))
+    )
+    host.serve()
+    answer = host.ask("/api/dashboards/uid/disks")[1]
+    assert answer["dashboard"]["id"] != before
+    assert answer["dashboard"]["version"] == 1
 
 
 def test_five_wrong_passwords_lock_the_name_also_for_the_right_one(host):

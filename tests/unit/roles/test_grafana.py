@@ -127,13 +127,13 @@ def test_the_role_hands_over_a_release_that_proves_itself(release):
     assert asked["secrets"] == {"admin_password": "S3CRET-of-admin", "secret_key": "S3CRET-0123456789"}
     words = ["--homepath=@ARTIFACT@/files", "--config=@RELEASE@/config/grafana.ini"]
     assert asked["command"] == ["@ARTIFACT@/files/bin/grafana", "server", *words]
-    assert asked["environment"] == {
-        "PLANO_RELEASE": "@RELEASE@",
-        "GF_PATHS_PROVISIONING": "@RELEASE@/config/provisioning",
-    }
+    assert asked["environment"] == {"GF_PATHS_PROVISIONING": "@RELEASE@/config/provisioning"}
     credential = "/run/credentials/plano-grafana.service/admin_password"
     start = f"/usr/bin/python3 -I @RELEASE@/config/start.py @VERSION@ /var/lib/plano-grafana {credential}"
+    (provider,) = json.loads(files["config/provisioning/dashboards/plano.yml"].split("\n", 1)[1])["providers"]
+    assert provider["options"]["path"] == "/run/plano-grafana/dashboards/plano"
     assert asked["unit"] == [
+        "BindReadOnlyPaths=-@RELEASE@/config/dashboards:/run/plano-grafana/dashboards",
         f"ExecStartPre={start} @ARTIFACT@/files/bin/grafana cli {' '.join(words)}",
         "TimeoutStartSec=90",
     ]

@@ -389,8 +389,8 @@ def test_each_folder_has_a_provider_that_deletes_what_is_gone():
     assert "dashboards/team-a/b.json" in files
     providers = read(files["provisioning/dashboards/plano.yml"])["providers"]
     assert [(item["folder"], item["folderUid"], item["options"]["path"]) for item in providers] == [
-        ("Plano", "plano", "${PLANO_RELEASE}/config/dashboards/plano"),
-        ("Team A", "team-a", "${PLANO_RELEASE}/config/dashboards/team-a"),
+        ("Plano", "plano", "/run/plano-grafana/dashboards/plano"),
+        ("Team A", "team-a", "/run/plano-grafana/dashboards/team-a"),
     ]
     assert {(item["disableDeletion"], item["allowUiUpdates"]) for item in providers} == {(False, False)}
     expected = json.loads(files["expected.json"])
