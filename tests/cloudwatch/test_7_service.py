@@ -57,7 +57,7 @@ class Service:
         return run([*EXPORTERS, "reload", *self.listeners])
 
     def prove(self, version=None):
-        return run([*PROVE, version or self.version, self.folder / "expected.json"])
+        return run([*PROVE, version or self.version, self.folder / "expected.json", "50"])
 
     def wait(self):
         end = time.monotonic() + START_SECONDS

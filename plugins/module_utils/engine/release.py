@@ -210,7 +210,7 @@ def _check_faults(check: Mapping[str, Any]) -> list[str]:
         except re.error as exc:
             return [f"health: {name} '{check[name]}' is not a regular expression: {exc}"]
     timeout = check.get("timeout")
-    if timeout is not None and (not isinstance(timeout, (int, float)) or timeout <= 0):
+    if timeout is not None and not re.fullmatch(r"[1-9][0-9]*(\.[0-9]+)?", str(timeout)):
         return [f"health: timeout '{timeout}' is not a number of seconds"]
     if bool(check.get("user")) != bool(check.get("password_file")):
         return [f"health: the check of {check.get('url')} needs user and password_file, or neither"]

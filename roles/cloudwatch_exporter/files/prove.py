@@ -1,8 +1,8 @@
 """Prove that the CloudWatch Exporters of all regions are of the wanted version and can read what they are to read.
 
-prove.py VERSION EXPECTED
+prove.py VERSION EXPECTED SECONDS
 
-EXPECTED is a file with, by region, the ports, and the families: names of the metrics that the region's configuration can bring.
+Each has SECONDS to answer. EXPECTED is a file with, by region, the ports, and the families: names of the metrics that the region's configuration can bring.
 CloudWatch is paid by the question, so each exporter is asked for its metrics once, and only after all are there. Says so in a line, or
 says what is wrong and exits with 1.
 """
@@ -15,8 +15,6 @@ import sys
 import time
 
 READY_SECONDS = 5
-# As long as Prometheus waits.
-SCRAPE_SECONDS = 50
 # The engine asks again until its time is over; a scrape that failed is not to be paid for ten times a second.
 PAUSE_SECONDS = 5
 
@@ -54,7 +52,7 @@ def fault(version, families, metrics):
     return None
 
 
-def prove(version, path):
+def prove(version, path, seconds):
     with open(path, encoding="utf-8") as file:
         expected = json.load(file)
     ports, families = expected["ports"], expected["families"]
@@ -62,7 +60,7 @@ def prove(version, path):
         ask(port, "/-/ready", READY_SECONDS)
     # All at once, or two long scrapes would take twice as long as one may.
     with concurrent.futures.ThreadPoolExecutor(len(ports)) as pool:
-        asked = {region: pool.submit(ask, port, "/metrics", SCRAPE_SECONDS) for region, port in ports.items()}
+        asked = {region: pool.submit(ask, port, "/metrics", float(seconds)) for region, port in ports.items()}
     faults, series = [], 0
     for region, answer in asked.items():
         try:
@@ -80,7 +78,7 @@ def prove(version, path):
 
 
 def main():
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 4:
         print(f"usage: {__doc__}", file=sys.stderr)
         return 1
     try:

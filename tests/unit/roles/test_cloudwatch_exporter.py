@@ -154,16 +154,14 @@ def test_the_role_hands_over_a_release_that_proves_itself(release):
         "ExecStartPre=+/usr/sbin/nft --file @CURRENT@/config/guard.nft",
         "ExecStopPost=-+/usr/sbin/nft delete table inet plano_cloudwatch_exporter",
         "ExecReload=",
+        "ExecReload=+/usr/sbin/nft --file @CURRENT@/config/guard.nft",
         "ExecReload=/usr/bin/python3 -I @CURRENT@/config/exporters.py reload sa-east-1:9106 us-east-1:9107",
     ]
     assert list(asked["environment"]) == ["PLANO_CLOUDWATCH_START"]
     assert asked["validate"][0][-2:] == ["check", "@ARTIFACT@/files"]
     assert asked["health"][0]["stdout"] == "dport .*9106.*9107.* drop"
-    assert asked["health"][1] == {
-        "type": "command",
-        "argv": ["/usr/bin/python3", "-I", "@RELEASE@/config/prove.py", "@VERSION@", "@RELEASE@/config/expected.json"],
-        "timeout": 55,
-    }
+    assert asked["health"][1]["argv"][-3:] == ["@VERSION@", "@RELEASE@/config/expected.json", "50"]
+    assert str(asked["health"][1]["timeout"]) == "55"
     assert {key: asked[key] for key in ("component", "version", "packages", "secrets", "web", "jit", "strategy")} == {
         "component": "cloudwatch_exporter",
         "version": "0.16.0",
@@ -188,6 +186,13 @@ def test_only_what_a_reload_does_not_take_up_changes_the_unit(release):
     assert unit(cloudwatch_exporter_role_arn=role) != first
     assert unit(cloudwatch_exporter_regions=["eu-west-1"]) != first
     assert unit(cloudwatch_exporter_ports={"us-east-1": 9200}) != first
+
+
+def test_who_scrapes_seldom_may_wait_longer(release):
+    code, said, asked = release(cloudwatch_exporter_scrape_interval=120)
+    assert code == 0, said
+    assert asked["health"][1]["argv"][-1] == "100"
+    assert str(asked["health"][1]["timeout"]) == "105"
 
 
 def test_a_key_reaches_the_process_as_a_credential_alone(release):
@@ -359,6 +364,6 @@ def test_what_the_metrics_say_against_it(found, replaced, said):
 def test_one_that_is_away_is_not_proven(tmp_path, capsys, monkeypatch):
     prove = program("prove")
     (tmp_path / "expected.json").write_text(json.dumps({"ports": {"sa-east-1": 1}, "families": {"sa-east-1": []}}))
-    monkeypatch.setattr(sys, "argv", ["prove.py", "0.16.0", str(tmp_path / "expected.json")])
+    monkeypatch.setattr(sys, "argv", ["prove.py", "0.16.0", str(tmp_path / "expected.json"), "1"])
     assert prove.main() == 1
     assert capsys.readouterr().err.startswith("port 1/-/ready does not answer: ")
