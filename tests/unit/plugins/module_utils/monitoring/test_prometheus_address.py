@@ -23,7 +23,12 @@ def described(job: dict[str, Any], **addresses: str) -> dict[str, Any]:
     return {
         "environment": "test",
         "external_labels": {},
-        "settings": {"scrape_interval": "15s", "evaluation_interval": "15s", "retention_time": "30d"},
+        "settings": {
+            "scrape_interval": "15s",
+            "evaluation_interval": "15s",
+            "retention_time": "30d",
+            "retention_size": "0",
+        },
         "builtin": 1,
         "jobs": [job],
         "addresses": addresses,
