@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import ssl
 import time
 import urllib.parse
@@ -45,7 +46,7 @@ def test_every_target_answers(host, query):
     database, backend, monitor = (f"{name}{suffix}" for name in ("db", "app", "mon"))
     wanted = {("node", name) for name in (database, backend, monitor)}
     wanted |= {("backend", backend), ("haproxy", backend), ("blackbox", backend), ("postgres", database)}
-    wanted |= {(name, monitor) for name in ("prometheus", "alertmanager", "grafana", "blackbox_exporter")}
+    wanted |= {(name, monitor) for name in ("prometheus", "alertmanager", "grafana", "blackbox_exporter", "cloudwatch")}
     end = time.monotonic() + SECONDS
     while True:
         found = {(item["metric"]["job"], item["metric"]["host"]): item["value"][1] for item in query("up")}
@@ -61,6 +62,23 @@ def test_what_was_released_is_told(host, query):
         time.sleep(2)
     release = json.loads(host.file("/opt/plano/prometheus/current/release.json").content_string)
     assert [item["metric"]["version"] for item in found] == [release["artifact"]["version"]]
+
+
+def test_what_is_watched_of_aws_is_recorded(query):
+    end = time.monotonic() + SECONDS
+    while not (found := query("plano:cloudfront_requests:increase20m")) and time.monotonic() < end:
+        time.sleep(2)
+    assert found
+    watched = {
+        item["metric"]["dbinstance_identifier"] for item in query("last_over_time(aws_rds_cpuutilization_average[20m])")
+    }
+    assert watched == {"plano-prod"}
+
+
+def test_cloudwatch_exporter_answers_its_own_host_only(address):
+    for port in (9106, 9107):
+        with pytest.raises(OSError):
+            socket.create_connection((address, port), timeout=2)
 
 
 def test_the_rules_are_evaluated(query):

@@ -33,9 +33,7 @@ def seconds(time: str) -> float:
 
 def sample(name: str, labels: dict[str, str], value: float) -> str:
     """Return a family of one sample, in Prometheus' text format."""
-    escaped = {
-        key: text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"') for key, text in labels.items()
-    }
+    escaped = {key: text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"') for key, text in labels.items()}
     shown = ",".join(f'{key}="{text}"' for key, text in escaped.items())
     braces = f"{{{shown}}}" if shown else ""
     return f"# HELP {name} {HELP[name]}\n# TYPE {name} gauge\n{name}{braces} {value:.17g}\n"

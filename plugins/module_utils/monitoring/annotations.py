@@ -44,7 +44,12 @@ def annotation(released: Released, environment: str, change: str, reason: str, n
     return {
         "time": min(_began(change) or end, end),
         "timeEnd": end,
-        "tags": ["plano", *sorted(kinds), f"environment:{environment}", *(f"component:{name}" for name in sorted(components))],
+        "tags": [
+            "plano",
+            *sorted(kinds),
+            f"environment:{environment}",
+            *(f"component:{name}" for name in sorted(components)),
+        ],
         "text": "<br>".join([f"<b>change {html.escape(change)}</b>{said}", *lines]),
     }
 
