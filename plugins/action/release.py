@@ -24,6 +24,20 @@ MODULE = "plano.delivery.release"
 REVERT_GRACE_SECONDS = 45
 
 
+def released(args: dict[str, Any], result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what serves now that did not before; a run that ends well tells Grafana of it."""
+    kind = "deploy" if args.get("state", "present") == "present" else "rollback"
+    return [
+        {
+            "component": item.get("component") or args.get("component"),
+            "kind": kind,
+            **{name: item.get(name) for name in ("version", "release", "previous")},
+        }
+        for item in result.get("rolled_back") or [result]
+        if item.get("changed") and not item.get("failed") and item.get("status") == "confirmed"
+    ]
+
+
 class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
@@ -48,24 +62,11 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(exc)) from exc
         result["change"] = args["change"]["id"]
         self._tell(args, result, str(task_vars.get("inventory_hostname")))
-        released = self._released(args, result)
-        if released:
+        moved = released(args, result)
+        if moved:
             before = (task_vars.get("ansible_facts") or {}).get("plano_released") or []
-            result["ansible_facts"] = {"plano_released": [*before, *released]}
+            result["ansible_facts"] = {"plano_released": [*before, *moved]}
         return result
-
-    def _released(self, args: dict[str, Any], result: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return what serves now that did not before; a run that ends well tells Grafana of it."""
-        kind = "deploy" if args.get("state", "present") == "present" else "rollback"
-        return [
-            {
-                "component": item.get("component") or args.get("component"),
-                "kind": kind,
-                **{name: item.get(name) for name in ("version", "release", "previous")},
-            }
-            for item in result.get("rolled_back") or [result]
-            if item.get("changed") and not item.get("failed") and item.get("status") == "confirmed"
-        ]
 
     def _tell(self, args: dict[str, Any], result: dict[str, Any], host: str) -> None:
         """Say in one line what happened: a run without -v shows no module's result."""
