@@ -19,6 +19,8 @@ SECRETS = {
     "vault_database_passwords": dict.fromkeys(("migrator", "application", "backup", "monitoring"), "S3CRET" * 4),
     "vault_monitoring_password": "S3CRET",
     "vault_monitoring_password_salt": "S3CRET" * 4,
+    "vault_grafana_admin_password": "S3CRET" * 4,
+    "vault_grafana_secret_key": "S3CRET" * 5,
     "vault_slack_url": "https://hooks.example.com/S3CRET",
 }
 
@@ -83,6 +85,7 @@ def test_prod_with_its_files_lacks_signatures_of_every_component(faults):
         "exporter blackbox",
         "alertmanager",
         "prometheus",
+        "grafana",
     }
 
 
@@ -103,7 +106,7 @@ def test_the_inventory_of_the_documentation_lacks_nothing_but_its_secrets(collec
     roles = {
         "all": ["host", "certificate", node],
         "postgresql": [postgres],
-        "monitoring": [blackbox, "alertmanager", "prometheus"],
+        "monitoring": [blackbox, "alertmanager", "prometheus", "grafana"],
     }
     play = {
         "hosts": "all",
