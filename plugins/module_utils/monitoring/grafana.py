@@ -475,7 +475,7 @@ def _reference_faults(reference: Any, variables: Collection[str], known: Sequenc
         return
     variable = _VARIABLE.fullmatch(str(name))
     if variable:
-        wanted = next(filter(None, variable.groups()))
+        wanted = "".join(group or "" for group in variable.groups())
         if wanted not in variables:
             yield f"its data source is {name}, but there is no variable {wanted} of type datasource{nearest(wanted, variables)}"
         return

@@ -37,9 +37,8 @@ def main():
     if not (folder / DATABASE).exists():
         return 0  # the server makes it, with this password
     with open(password, "rb") as stdin:
-        return subprocess.run(
-            [*command, "admin", "reset-admin-password", "--password-from-stdin"], stdin=stdin
-        ).returncode
+        argv = [*command, "admin", "reset-admin-password", "--password-from-stdin"]
+        return subprocess.run(argv, stdin=stdin, check=False).returncode
 
 
 if __name__ == "__main__":
