@@ -113,6 +113,10 @@ load-long: setup artifacts up ## The same with 20 deploys and 20 rollbacks, abou
 crash: setup ## Every state a power failure may leave is old or new (ARGS=--all-states looks at many more)
 	@pytest --junitxml=.cache/junit/crash.xml tests/crash $(ARGS)
 
+.PHONY: programs
+programs: setup artifacts ## Prometheus and Alertmanager of every version take up what the roles make, and prove it or refuse it
+	@pytest --junitxml=.cache/junit/programs.xml tests/programs $(ARGS)
+
 .PHONY: cloudwatch
 cloudwatch: setup artifacts ## The real CloudWatch exporter against a local CloudWatch (ARGS=--record writes its exposition)
 	@pytest --junitxml=.cache/junit/cloudwatch.xml tests/cloudwatch $(ARGS)

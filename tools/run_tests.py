@@ -48,6 +48,7 @@ STAGES = (
         beside=(
             Stage("check"),
             Stage("crash"),
+            Stage("programs", ("artifacts",)),
             Stage("cloudwatch", ("artifacts",)),
             Stage("integration", ("artifacts", "images")),
         ),

@@ -33,8 +33,8 @@ from ansible_collections.plano.delivery.plugins.module_utils.engine.ledger impor
     encode,
     fold,
     parse,
-    sound_part,
     seal,
+    sound_part,
 )
 from ansible_collections.plano.delivery.plugins.module_utils.engine.release import describe
 
