@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = ROOT / "inventories" / "local"
 APP = "10.89.20.12"
 MONITOR = "10.89.20.13"
+ROLES = ("prometheus", "alertmanager", "grafana", "cloudwatch_exporter", "exporter")
 COMMAND_SECONDS = 900
 
 
@@ -57,8 +58,9 @@ class Environment:
         return self.shell(f"ansible-playbook -i {INVENTORY} plano.delivery.{name} {quoted} {variables}")
 
     def watch(self, hosts: str = "local-mon", **extra: Any) -> Done:
-        """Bring the monitoring of *hosts* to what the inventory and *extra* say."""
-        return self.playbook("monitoring", "--limit", hosts, **extra)
+        """Bring the monitoring of *hosts* to what the inventory and *extra* say, with the roles that *extra* is for."""
+        tags = [role for role in ROLES if any(name.startswith(f"{role}_") for name in extra)]
+        return self.playbook("monitoring", "--limit", hosts, "--tags", ",".join(tags), **extra)
 
     def on(self, host: str, script: str) -> str:
         done = subprocess.run(
@@ -104,11 +106,12 @@ class Environment:
             self.on("local-app", f"ip route add {route}")
             away.rename(artifacts)
 
-    def monitor(self, address: str, password: str | None = None) -> tuple[int, Any]:
+    def monitor(self, address: str, password: str | None = None, user: str = "plano") -> tuple[int, Any]:
         """Ask what runs on the monitoring host, as a person with the password does."""
-        secret = password or (ROOT / ".cache/secrets/monitoring_web").read_text(encoding="utf-8").split()[0]
+        place = {"plano": "monitoring_web", "admin": "grafana_admin"}[user]
+        secret = password or (ROOT / ".cache/secrets" / place).read_text(encoding="utf-8").split()[0]
         context = ssl.create_default_context(cafile=str(ROOT / ".cache/ssh/local-mon-tls.crt"))
-        word = base64.b64encode(f"plano:{secret}".encode()).decode()
+        word = base64.b64encode(f"{user}:{secret}".encode()).decode()
         request = urllib.request.Request(f"https://{address}", headers={"Authorization": f"Basic {word}"})
         try:
             with urllib.request.urlopen(request, timeout=10, context=context) as answer:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from inbox import Inbox
-from local_environment import ROOT, Environment
+from local_environment import INVENTORY, ROOT, Environment
 
 MONITOR = "local-mon"
 GATEWAY = "10.89.20.1"
@@ -130,9 +130,35 @@ def test_a_rule_is_added_without_a_restart_and_taken_away_again(environment: Env
     (change,) = set(re.findall(r"prometheus .* confirmed, .*change (\S+)", done.output))
     assert silences(environment, change) == [("expired", "local\\-mon")]
     assert eventually(lambda: environment.query("own:one"), 40)
-    assert environment.playbook("rollback", component="prometheus").code == 0
+    done = environment.playbook("rollback", component="prometheus", reason="one rule too many")
+    assert done.code == 0
     assert not [group for group in environment.rule_groups() if group["name"] == "own"]
     assert environment.on(MONITOR, "systemctl show --property=MainPID plano-prometheus") == before
+    (back,) = set(re.findall(r"prometheus .* confirmed, .*change (\S+)", done.output))
+    deployed, returned = annotations(environment, change), annotations(environment, back)
+    assert [item["tags"] for item in deployed] == [["plano", "deploy", "environment:local", "component:prometheus"]]
+    assert [item["tags"] for item in returned] == [["plano", "rollback", "environment:local", "component:prometheus"]]
+    assert "one rule too many" in returned[0]["text"]
+
+
+def test_a_monitoring_host_that_is_away_keeps_nobody_from_a_change(environment: Environment) -> None:
+    environment.shell(f"tools/podman pause {MONITOR}")
+    try:
+        deployed = environment.playbook("deploy", "--limit", "backend", backend_version="1.1.0")
+        returned = environment.playbook("rollback")
+    finally:
+        environment.shell(f"tools/podman unpause {MONITOR}")
+        (INVENTORY / "group_vars" / "all" / "pins.yml").unlink(missing_ok=True)
+    assert deployed.code == returned.code == 0
+    assert "-> 1.1.0-" in deployed.words
+    assert environment.version == "1.0.0"
+
+
+def annotations(environment: Environment, change: str) -> list[dict[str, Any]]:
+    """Return what the dashboards show of a change."""
+    status, found = environment.monitor("10.89.20.13:3000/api/annotations?tags=plano", user="admin")
+    assert status == 200
+    return [item for item in found if change in item["text"]]
 
 
 def silences(environment: Environment, change: str) -> list[tuple[str, str]]:
@@ -186,6 +212,19 @@ BAD = {
     "a data source that does not answer": (
         {"grafana_prometheus_url": "https://127.0.0.1:9", "grafana_start_timeout": 10},
         ("data source prometheus at https://127.0.0.1:9 does not answer Grafana", "goes on serving"),
+    ),
+    "a metric that AWS does not have": (
+        {
+            "cloudwatch_exporter_watch": [
+                {
+                    "aws_namespace": "AWS/RDS",
+                    "aws_metric_name": "CPUUtilisation",
+                    "aws_dimensions": ["DBInstanceIdentifier"],
+                    "aws_statistics": ["Average"],
+                }
+            ]
+        },
+        ("cloudwatch_exporter_watch[0]", "did you mean CPUUtilization?", "no host was touched"),
     ),
     "a wrong password for the database": (
         {"exporter_postgres": "wrong_password"},

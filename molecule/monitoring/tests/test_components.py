@@ -45,12 +45,12 @@ def released(host, component):
 
 
 def test_each_process_itself_says_the_version_that_is_released(host, here):
-    found = {}
     for component, port in here.items():
         done = host.run("python3 -c %s", ASK % (component, port))
         assert done.rc == 0, done.stderr
-        found[component] = re.findall(rf'^{component}_build_info{{.*version="([^"+]+)', done.stdout, re.MULTILINE)
-    assert found == {component: [released(host, component)] for component in here}
+        (said,) = set(re.findall(rf'^{component}_build_info{{.*version="([^"]+)', done.stdout, re.MULTILINE))
+        # Debian's builds say 2.42.0+ds.
+        assert released(host, component) in (said, said.partition("+")[0]), component
 
 
 def test_without_the_password_nothing_is_told(host, here):
