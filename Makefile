@@ -94,7 +94,7 @@ integration: setup artifacts ## The README's commands, as written
 	@pytest --junitxml=.cache/junit/integration.xml tests/integration $(ARGS)
 
 .PHONY: faults
-faults: setup artifacts images ## Kill, cut, fill and damage real hosts in the midst of changes; 100 random interruptions
+faults: setup artifacts images ## Kill, cut, fill and damage real hosts in the midst of changes; 60 random interruptions
 	@pytest --junitxml=.cache/junit/faults.xml --durations=5 tests/faults $(ARGS)
 
 .PHONY: faults-long

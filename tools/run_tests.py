@@ -24,11 +24,11 @@ JUNIT = ROOT / ".cache" / "junit"
 
 
 class Stage(NamedTuple):
-    """A make target, the stages it stands on, and those that run while it does."""
+    """A make target, the stages it stands on, and those that run while it does: rows of stages, each one after the other."""
 
     target: str
     needs: tuple[str, ...] = ()
-    beside: tuple[Stage, ...] = ()
+    beside: tuple[tuple[Stage, ...], ...] = ()
 
 
 class Outcome(NamedTuple):
@@ -46,11 +46,13 @@ STAGES = (
         "molecule",
         ("artifacts", "images"),
         beside=(
-            Stage("check"),
-            Stage("crash"),
-            Stage("programs", ("artifacts",)),
-            Stage("cloudwatch", ("artifacts",)),
-            Stage("integration", ("artifacts", "images")),
+            (
+                Stage("check"),
+                Stage("crash"),
+                Stage("programs", ("artifacts",)),
+                Stage("cloudwatch", ("artifacts",)),
+            ),
+            (Stage("integration", ("artifacts", "images")),),
         ),
     ),
     Stage("load", ("artifacts", "images")),
@@ -103,11 +105,13 @@ class Runner:
         self.outcomes: dict[str, Outcome] = {}
 
     def run(self, stage: Stage) -> None:
-        """Run *stage* and, at the same time, those beside it, one after the other."""
-        beside = threading.Thread(target=self._run_quietly, args=(stage.beside,))
-        beside.start()
+        """Run *stage* and, at the same time, the rows beside it."""
+        beside = [threading.Thread(target=self._run_quietly, args=(row,)) for row in stage.beside]
+        for row in beside:
+            row.start()
         self._run_one(stage, None)
-        beside.join()
+        for row in beside:
+            row.join()
 
     def _run_quietly(self, stages: Sequence[Stage]) -> None:
         for stage in stages:

@@ -10,7 +10,7 @@ import kill_sweep
 from fault_host import NEW, OLD, FaultHost
 from interrupts import Tally, interrupt
 
-ROUNDS = int(os.environ.get("PLANO_INTERRUPTS", "100"))
+ROUNDS = int(os.environ.get("PLANO_INTERRUPTS", "60"))
 SEED = int(os.environ.get("PLANO_SEED", "1"))
 # A round takes three to ten seconds; this only ends a run that hangs.
 ROUND_SECONDS = 60

@@ -35,7 +35,7 @@ def test_what_stands_on_a_broken_stage_fails_with_it_and_the_rest_goes_on(ran, c
 def test_only_what_was_named_is_run(ran):
     runner = Runner(["beside"])
     runner.run(Stage("first"))
-    runner.run(Stage("long", beside=(Stage("beside"), Stage("other"))))
+    runner.run(Stage("long", beside=((Stage("beside"), Stage("other")),)))
     assert ran == ["beside"]
 
 
@@ -50,7 +50,7 @@ def test_stages_run_beside_another_one_after_the_other_and_are_told_whole(monkey
 
     monkeypatch.setattr(run_tests, "run", run)
     runner = Runner([])
-    runner.run(Stage("long", beside=(Stage("first"), Stage("second"))))
+    runner.run(Stage("long", beside=((Stage("first"), Stage("second")),)))
     said = capfd.readouterr().out.splitlines()
     assert sorted(said) == ["said by first", "said by long", "said by second"]
     assert said.index("said by first") < said.index("said by second")
@@ -63,6 +63,8 @@ def test_every_stage_is_a_target_of_make():
         for line in (run_tests.ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
         if ": " in line
     }
-    targets = [stage.target for each in run_tests.STAGES for stage in (each, *each.beside)]
+    targets = [
+        stage.target for each in run_tests.STAGES for stage in (each, *(one for row in each.beside for one in row))
+    ]
     assert set(targets) <= known
     assert len(targets) == len(set(targets))
