@@ -30,7 +30,8 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         groups = task_vars["groups"]
         seen: dict[tuple[str, ...], list[str]] = {}
-        found: dict[str, list[str]] = {}
+        # What several roles share, such as a password, is one fault: told once, with all roles and hosts.
+        found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
         for host in task_vars["ansible_play_hosts_all"]:
             mine: dict[str, tuple[str, dict[str, Any]]] = {}
             for group, roles in self._task.args["roles"].items():
@@ -39,9 +40,10 @@ class ActionModule(ActionBase):
                     mine[" ".join([role, *map(str, given.values())])] = (role, given)
             for title, (role, given) in mine.items():
                 for fault in self._role_faults(host, role, given, task_vars, seen):
-                    found.setdefault(f"{title}: {fault}", []).append(host)
+                    hosts, titles = found.setdefault(fault, ({}, {}))
+                    hosts[host] = titles[title] = None
         if found:
-            lines = [f"{', '.join(hosts)}: {fault}" for fault, hosts in found.items()]
+            lines = [f"{', '.join(hosts)}: {', '.join(titles)}: {fault}" for fault, (hosts, titles) in found.items()]
             count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
             raise AnsibleActionFail(
                 f"{count} in the inputs, no host was touched:\n" + "\n".join(f"- {line}" for line in lines)
