@@ -22,7 +22,8 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 PLAYBOOK := ansible-playbook --inventory $(INVENTORY)
-CHECKS := check-ruff check-yamllint check-changelog check-mypy check-lint check-sanity check-unit check-rules check-collection
+# The longest first: the others find room beside them.
+CHECKS := check-unit check-sanity check-rules check-lint check-ruff check-yamllint check-changelog check-mypy check-collection
 
 ##@ Daily work
 .PHONY: deploy
