@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
@@ -33,7 +34,7 @@ def cataloged() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def path_of(entry: dict[str, Any]) -> Path:
-    return Path(entry["sources"][0].removeprefix("file://"))
+    return Path(unquote(urlsplit(entry["sources"][0]).path))
 
 
 def test_every_component_is_there_in_two_versions_and_the_file_is_what_the_catalog_says() -> None:

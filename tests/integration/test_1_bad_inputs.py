@@ -40,8 +40,9 @@ def pin(unharmed: Environment) -> Callable[..., Done]:
 
     def deploy(**changed: Any) -> Done:
         entry = {key: value for key, value in {**cataloged("1.1.0"), **changed}.items() if value is not None}
+        artifacts = {**yaml.safe_load(CATALOG.read_text()), "backend": [entry]}
         return unharmed.playbook(
-            "deploy", "--limit=local-app", plano_artifacts={"backend": [entry]}, backend_version=entry["version"]
+            "deploy", "--limit=local-app", plano_artifacts=artifacts, backend_version=entry["version"]
         )
 
     return deploy
