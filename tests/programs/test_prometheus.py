@@ -289,6 +289,22 @@ def test_a_target_that_was_down_before_is_not_this_changes_fault(start):
     started.running.proven()
 
 
+def test_a_target_with_other_labels_that_answered_before_is_proven_all_the_time(start):
+    port = free_port()
+    with target(port):
+        # Asked seldom enough to be seen before it is asked under its new labels.
+        started = start(jobs=[{**own_job(port), "scrape_interval": "6s", "scrape_timeout": "3s"}])
+        until(lambda: started.running.query('up{job="own"} offset 2s == 1'), "it answers")
+        changed = {**own_job(port), "scrape_interval": "6s", "scrape_timeout": "3s", "labels": {"tier": "gold"}}
+        started.change(jobs=[changed])
+        said = set()
+        end = time.monotonic() + 14
+        while time.monotonic() < end:
+            said.add(started.running.prove())
+        assert started.running.query('up{job="own",tier="gold"} == 1')
+        assert said - {(1, "")} == {(0, "proven\n")}, said
+
+
 def test_nobody_is_proven_by_what_does_not_answer(start, tmp_path):
     started = start()
     running = started.running

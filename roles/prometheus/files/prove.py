@@ -23,6 +23,8 @@ from pathlib import Path
 SECONDS = 5
 DIGEST = "plano:configuration:info"
 SHOWN = 5
+# How often a target is asked that Prometheus has not taken up yet is not known: a minute, twice over.
+UNKNOWN_SECONDS = 120
 
 
 class Prometheus:
@@ -97,10 +99,12 @@ def target_faults(prometheus, expected, since):
     waiting, faults = [], []
     for name in map(tuple, expected["targets"]):
         target = known.get(name)
-        # New targets are taken up some seconds after the reload.
+        before = last_answer(target, answered.get(name), asked.get(name), moment)
+        # New targets are taken up some seconds after the reload. One with other labels than before is a new one to Prometheus, too.
         if target is None or target["health"] == "unknown":
-            waiting.append(" ".join(name))
-        elif target["health"] == "down" and not was_down(target, answered.get(name), asked.get(name), moment):
+            if before != 1:
+                waiting.append(" ".join(name))
+        elif target["health"] == "down" and before != 0:
             faults.append(f"target {' '.join(name)} does not answer: {target['lastError']}")
     # With nothing seen before, this is the first start of all, which need not wait for anybody.
     if not answered:
@@ -110,13 +114,15 @@ def target_faults(prometheus, expected, since):
     return faults
 
 
-def was_down(target, answered, asked, moment):
-    """Say whether the configuration before had the target too, and got no answer.
+def last_answer(target, answered, asked, moment):
+    """Return 1 or 0: what the configuration before had from the target when it asked last, or None if it did not have it.
 
     Of a target that it did not have, only older samples may be left, from an attempt to add it.
     """
-    newest = seconds_of(target["scrapeInterval"]) + seconds_of(target["scrapeTimeout"]) + 1
-    return answered == 0 and moment - asked <= newest
+    newest = UNKNOWN_SECONDS
+    if target is not None:
+        newest = seconds_of(target["scrapeInterval"]) + seconds_of(target["scrapeTimeout"]) + 1
+    return answered if answered is not None and moment - asked <= newest else None
 
 
 def faults_of(arguments):
