@@ -22,7 +22,8 @@ class Backend(socketserver.BaseRequestHandler):
             self.request.recv(65536)
 
 
-config = re.sub(r"bind :\d+", f"bind 127.0.0.1:{FRONT}", sys.argv[1])
+config = re.sub(r"(frontend metrics\s+bind) :\d+", r"\1 127.0.0.1:19083", sys.argv[1])
+config = re.sub(r"bind :\d+", f"bind 127.0.0.1:{FRONT}", config)
 config = re.sub(r"bind 127.0.0.1:180\d\d", "bind 127.0.0.1:19082", config)
 config = re.sub(r"127.0.0.1:1808[12]$", f"127.0.0.1:{BACK}", config, flags=re.MULTILINE)
 config = config.replace("/run/haproxy/admin.sock", "/run/plano-load-admin.sock")
