@@ -5,16 +5,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+WRITE_DOWN = """
+- name: Write down what was asked for
+  ansible.builtin.copy:
+    content: "{{ {PAIRS} | to_json }}"
+    dest: "{{ written }}"
+    mode: "0600"
+"""
 COLLECTION = Path(__file__).resolve().parents[3]
 
 
@@ -32,6 +41,27 @@ class Copy:
         folder = self.root / "roles" / role
         (folder / "tasks" / f"{name}.yml").write_text(text)
         (folder / "meta" / "main.yml").write_text("dependencies: []\n")
+
+    def handing_over(self, role: str, names: list[str], good: dict[str, Any]) -> Callable[..., Any]:
+        """Return what checks the inputs of *role* and runs it for one host.
+
+        It returns the exit code, all that was said, and which of *names* the role `service` was given.
+        """
+        pairs = "{" + ", ".join(f"'{name}': service_{name}" for name in names) + "}"
+        self.tasks("service", WRITE_DOWN.replace("{PAIRS}", pairs))
+        written = self.folder / "written.json"
+        check = {"plano.delivery.preflight": {"roles": {"all": [role]}}, "run_once": True}
+        play = {"hosts": "all", "gather_facts": False, "pre_tasks": [check], "roles": [f"plano.delivery.{role}"]}
+
+        def run(text: str = "", **changed: Any) -> tuple[int, str, dict[str, Any]]:
+            written.unlink(missing_ok=True)
+            variables = self.folder / "host_vars" / "mon.yml"
+            variables.parent.mkdir(exist_ok=True)
+            variables.write_text(yaml.safe_dump({**good, **changed, "written": str(written)}) + text)
+            code, said = self.run([play], {"hosts": {"mon": None}})
+            return code, said, json.loads(written.read_text()) if written.exists() else {}
+
+        return run
 
     def run(self, plays: list[dict[str, Any]], inventory: dict[str, Any] | Path) -> tuple[int, str]:
         """Return the exit code and all that was said."""

@@ -6,23 +6,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 COLLECTION = Path(__file__).resolve().parents[3]
-WRITE_DOWN = """
-- name: Write down what was asked for
-  ansible.builtin.copy:
-    content: "{{ {PAIRS} | to_json }}"
-    dest: "{{ written }}"
-    mode: "0600"
-"""
 NAMES = [
     "component",
     "version",
@@ -57,49 +46,8 @@ GOOD: dict[str, Any] = {
 
 
 @pytest.fixture
-def release(tmp_path):
-    """Check the inputs and run the role for one host; return the exit code, all that was said and what was written down."""
-    root = tmp_path / "ansible_collections" / "plano" / "delivery"
-    for path in ("plugins", "meta", "roles/grafana"):
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-r", COLLECTION / path, root / path], check=True)
-    pairs = "{" + ", ".join(f"'{name}': service_{name}" for name in NAMES) + "}"
-    stub = root / "roles" / "service" / "tasks" / "main.yml"
-    stub.parent.mkdir(parents=True)
-    stub.write_text(WRITE_DOWN.replace("{PAIRS}", pairs))
-    check = {"plano.delivery.preflight": {"roles": {"all": ["grafana"]}}, "run_once": True}
-    play = {"hosts": "all", "gather_facts": False, "pre_tasks": [check], "roles": ["plano.delivery.grafana"]}
-    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
-    written = tmp_path / "written.json"
-
-    def run(**changed: Any) -> tuple[int, str, dict[str, Any]]:
-        variables = {**GOOD, **changed, "ansible_connection": "local", "written": str(written)}
-        variables["ansible_python_interpreter"] = sys.executable
-        (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {"mon": None}}}))
-        (tmp_path / "host_vars").mkdir(exist_ok=True)
-        (tmp_path / "host_vars" / "mon.yml").write_text(yaml.safe_dump(variables))
-        done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"],
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(tmp_path),
-                "ANSIBLE_COLLECTIONS_PATH": str(tmp_path),
-                "ANSIBLE_LOCAL_TEMP": str(tmp_path / "tmp"),
-                "ANSIBLE_RESULT_FORMAT": "yaml",
-                "ANSIBLE_NOCOLOR": "1",
-                "LC_ALL": "C.UTF-8",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return (
-            done.returncode,
-            done.stdout + done.stderr,
-            json.loads(written.read_text()) if done.returncode == 0 else {},
-        )
-
-    return run
+def release(collection):
+    return collection.handing_over("grafana", NAMES, GOOD)
 
 
 def test_the_role_hands_over_a_release_that_proves_itself(release):
