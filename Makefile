@@ -122,6 +122,10 @@ programs: setup artifacts ## Prometheus and Alertmanager of every version take u
 cloudwatch: setup artifacts ## The real CloudWatch exporter against a local CloudWatch (ARGS=--record writes its exposition)
 	@pytest --junitxml=.cache/junit/cloudwatch.xml tests/cloudwatch $(ARGS)
 
+.PHONY: data
+data: setup ## Client data on a real PostgreSQL server: the action log, undo, checkpoints, imports
+	@pytest --junitxml=.cache/junit/data.xml tests/data $(ARGS)
+
 .PHONY: cloudwatch-tables
 cloudwatch-tables: setup ## The tables of docs/cloudwatch.md: what a month costs, metrics, IAM policy
 	@PYTHONPATH=.cache/collections $(VENV)/bin/python tests/cloudwatch/costs.py

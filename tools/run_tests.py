@@ -49,6 +49,7 @@ STAGES = (
             (
                 Stage("check"),
                 Stage("crash"),
+                Stage("data"),
                 Stage("programs", ("artifacts",)),
                 Stage("cloudwatch", ("artifacts",)),
             ),

@@ -1,0 +1,39 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from server import Server, newest_binaries, running
+
+from ansible_collections.plano.delivery.plugins.module_utils.data.session import Session
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    binaries = newest_binaries()
+    assert binaries is not None, "no PostgreSQL server in /usr/lib/postgresql: install the package postgresql"
+    with running(binaries) as found:
+        yield found
+
+
+@pytest.fixture
+def database(server: Server) -> str:
+    """A database of this test's own."""
+    return server.database()
+
+
+@pytest.fixture
+def session(server: Server, database: str) -> Iterator[Session]:
+    """A session of whoever works on the data."""
+    with server.session(database) as found:
+        yield found
+
+
+@pytest.fixture
+def application(server: Server, database: str) -> Iterator[Session]:
+    """A session of the application."""
+    with server.session(database, "app", "") as found:
+        yield found
