@@ -126,6 +126,10 @@ cloudwatch: setup artifacts ## The real CloudWatch exporter against a local Clou
 data: setup ## Client data on a real PostgreSQL server: the action log, undo, checkpoints, imports
 	@pytest --junitxml=.cache/junit/data.xml tests/data $(ARGS)
 
+.PHONY: aws
+aws: setup artifacts ## What talks to AWS, with moto in its place
+	@pytest --junitxml=.cache/junit/aws.xml tests/aws $(ARGS)
+
 .PHONY: cloudwatch-tables
 cloudwatch-tables: setup ## The tables of docs/cloudwatch.md: what a month costs, metrics, IAM policy
 	@PYTHONPATH=.cache/collections $(VENV)/bin/python tests/cloudwatch/costs.py
