@@ -93,3 +93,15 @@ def test_a_server_that_is_not_there(server: Server) -> None:
     gone = server.login("nowhere")
     with pytest.raises(ServerError, match=r"database nowhere on 127.0.0.1:\d+: .*does not exist"):
         server.session(gone.database)
+
+
+def test_the_newest_runs_are_listed_first(session: Session) -> None:
+    home.ensure(session)
+    for run in ("r1", "r2", "r3"):
+        runs.begin(session, run, runs.IMPORT, "public.clients", WHO)
+    runs.finish(session, "r2", runs.CONFIRMED)
+    assert [run.id for run in runs.listing(session, [], [], 2)] == ["r3", "r2"]
+    assert [run.id for run in runs.listing(session, ["r1", "r2"], [], 9)] == ["r2", "r1"]
+    assert [run.id for run in runs.listing(session, [], [runs.CONFIRMED], 9)] == ["r2"]
+    told = runs.listing(session, ["r1"], [], 1)[0].told()
+    assert (told["state"], told["ended"], len(told["began"])) == ("pending", None, 20)

@@ -16,8 +16,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Mapping
+from datetime import datetime, timezone
+from typing import Any, Mapping, Sequence
 
 from .errors import DataError
 from .session import Session
@@ -83,6 +83,11 @@ class Run:
     reverts: str | None
     details: dict[str, Any]
 
+    def told(self) -> dict[str, Any]:
+        """Return it as plain data, its times as text."""
+        times = {name: _text(getattr(self, name)) for name in ("began", "ended")}
+        return {**self.__dict__, **times}
+
 
 @dataclass(frozen=True)
 class Stamp:
@@ -107,6 +112,16 @@ def find(session: Session, run: str) -> Run | None:
     """Return the run with this id, None without one."""
     rows = session.rows(f"SELECT {_COLUMNS} FROM plano_delivery.run WHERE id = %s", [run])
     return Run(*rows[0]) if rows else None
+
+
+def listing(session: Session, ids: Sequence[str], states: Sequence[str], limit: int) -> list[Run]:
+    """Return the newest runs, those with these ids and in these states where such are named."""
+    rows = session.rows(
+        f"SELECT {_COLUMNS} FROM plano_delivery.run WHERE (cardinality(%s::text[]) = 0 OR id = ANY (%s::text[]))"
+        " AND (cardinality(%s::text[]) = 0 OR state = ANY (%s::text[])) ORDER BY began DESC, id LIMIT %s",
+        [list(ids), list(ids), list(states), list(states), limit],
+    )
+    return [Run(*row) for row in rows]
 
 
 def begin(session: Session, run: str, kind: str, target: str, stamp: Stamp, reverts: str | None = None) -> Run:
@@ -168,3 +183,7 @@ def pending_since(session: Session) -> datetime | None:
         "SELECT min(began) FROM plano_delivery.run WHERE state IN ('pending', 'reverting')"
     )
     return found
+
+
+def _text(time: datetime | None) -> str | None:
+    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if time else None
