@@ -14,6 +14,8 @@ from .session import Session
 
 # pg_constraint.confdeltype and confupdtype.
 ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
+# What initdb has made has a lower number: FirstNormalObjectId (transam.h).
+_FIRST_OID = 16384
 _KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table", "S": "sequence"}
 
 
@@ -39,6 +41,15 @@ class Column:
     @property
     def sql(self) -> str:
         return identifier(self.name)
+
+    @property
+    def built_in(self) -> bool:
+        return self.type_oid < _FIRST_OID
+
+    @property
+    def bare(self) -> str:
+        """Its type without a modifier, so that a value is never cut to its length."""
+        return self.base if self.built_in else self.type
 
 
 @dataclass(frozen=True)
@@ -169,7 +180,7 @@ def read_one(session: Session, table: Table) -> Structure:
 
 
 def _columns(session: Session, oids: list[int]) -> Mapping[int, list[Column]]:
-    # A domain may stand on a domain. Built-in types are those initdb makes: 16384 is FirstNormalObjectId (transam.h).
+    # A domain may stand on a domain.
     return _grouped(
         (
             row[0],
@@ -182,7 +193,7 @@ def _columns(session: Session, oids: list[int]) -> Mapping[int, list[Column]]:
             "WITH RECURSIVE below (domain, type) AS (SELECT oid, typbasetype FROM pg_type WHERE typtype = 'd'"
             " UNION ALL SELECT b.domain, t.typbasetype FROM below b JOIN pg_type t ON t.oid = b.type AND t.typtype = 'd')"
             " SELECT a.attrelid, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod),"
-            " CASE WHEN t.oid < 16384 THEN format_type(t.oid, -1) ELSE 'text' END, a.atttypid::bigint, a.attnotnull, a.atthasdef,"
+            f" CASE WHEN t.oid < {_FIRST_OID} THEN format_type(t.oid, -1) ELSE 'text' END, a.atttypid::bigint, a.attnotnull, a.atthasdef,"
             " a.attgenerated::text, a.attidentity::text, cn.nspname, c.collname"
             " FROM pg_attribute a"
             " LEFT JOIN (SELECT b.domain, b.type FROM below b JOIN pg_type u ON u.oid = b.type AND u.typtype <> 'd') d ON d.domain = a.atttypid"

@@ -134,6 +134,12 @@ class Session:
             yield
 
     @contextlib.contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """A transaction of which nothing stays: what check mode needs to look closely, such as temporary tables."""
+        with explained(self.login), self.connection.transaction(force_rollback=True):
+            yield
+
+    @contextlib.contextmanager
     def alone(self, what: str) -> Iterator[None]:
         """Hold the database-wide lock on *what* for the block, or raise BusyError at once. It ends with the connection at the latest."""
         key = lock_key(what)
