@@ -14,7 +14,7 @@ plano_delivery.log_other until the log is set up again: the application's statem
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Sequence
 
 from . import catalog, runs
@@ -169,14 +169,6 @@ class Source:
     @property
     def log(self) -> str:
         return f"{SCHEMA}.log_{self.number}"
-
-
-@dataclass
-class Plan:
-    """What a call would change (*steps*, in words), and the SQL that does it."""
-
-    steps: list[str] = field(default_factory=list)
-    work: list[tuple[str, Table]] = field(default_factory=list)
 
 
 def columns_of(structure: catalog.Structure) -> tuple[ImageColumn, ...]:
@@ -416,8 +408,8 @@ def purge(session: Session, keep_days: int) -> int:
     return gone
 
 
-def erase(session: Session, table: Table, key: Mapping[str, str], apply: bool) -> int:
-    """Remove every image of the row of *table* with this key; return how many there are. Their statements stay, without images."""
+def erase(session: Session, table: Table, key: Mapping[str, str]) -> int:
+    """Remove every image of the row of *table* with this key; return how many there were. Their statements stay, without images."""
     count = 0
     known = [source for source in sources(session) if source.table == table]
     if not known:
@@ -430,11 +422,10 @@ def erase(session: Session, table: Table, key: Mapping[str, str], apply: bool) -
         other = " AND ".join(
             f"(l.image ->> %s)::{columns[name].base} = %s::{columns[name].base}" for name in source.key
         )
-        verb = "DELETE" if apply else "SELECT"
         values = [str(key[name]) for name in source.key]
-        count += session.execute(f"{verb} FROM {source.log} l WHERE {typed}", values).rowcount
+        count += session.execute(f"DELETE FROM {source.log} l WHERE {typed}", values).rowcount
         count += session.execute(
-            f"{verb} FROM {SCHEMA}.log_other l WHERE l.action IN (SELECT id FROM {SCHEMA}.action WHERE source = %s AND structure IS NOT NULL) AND {other}",
+            f"DELETE FROM {SCHEMA}.log_other l WHERE l.action IN (SELECT id FROM {SCHEMA}.action WHERE source = %s AND structure IS NOT NULL) AND {other}",
             [source.number, *(word for name in source.key for word in (name, str(key[name])))],
         ).rowcount
     return count

@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Iterator, Sequence
 
-from . import catalog, home, net, runs
+from . import book, catalog, home, net, runs
 from .errors import BusyError, DataError
-from .session import Session, connect
+from .session import Login, Session, connect
 
 LOCK = "the undo"
 # Rows a second to guess by when no undo was timed here yet.
@@ -372,9 +373,42 @@ def reason(error: BaseException) -> str:
     return str(error).splitlines()[0][:500] if isinstance(error, DataError) else type(error).__name__
 
 
-def by_table(outcome: Outcome) -> Mapping[str, Mapping[str, int]]:
-    """Return the counts as a diff shows them."""
-    return {
+def difference(outcome: Outcome) -> dict[str, Any]:
+    """Return what a diff shows: counts a table, and the rows that were asked for."""
+    counts = {
         str(table.table): {"insert": table.insert, "update": table.update, "delete": table.delete}
         for table in outcome.tables
     }
+    return {
+        "before": {"rows": [{"table": row["table"], "row": row["before"]} for row in outcome.shown]},
+        "after": {"undone": counts, "rows": [{"table": row["table"], "row": row["after"]} for row in outcome.shown]},
+    }
+
+
+def carry_out(
+    login: Login, request: Request, stamp: runs.Stamp, wait: float = 0.0, check: bool = False, root: Path = book.ROOT
+) -> Outcome:
+    """Undo what *request* says, one undo at a time, and write it into the host's ledger; with *check* only plan it."""
+    with connect(login) as session, alone(session, LOCK, wait):
+        target, why = find(session, request)
+        if target is None:
+            return Outcome(reverts=request.what, why=why)
+        run_id = own_id(session, target, request)
+        if check:
+            outcome = plan(session, target, request)
+            outcome.run_id = run_id
+            if outcome.conflict_rows and not request.skip:
+                outcome.changed, outcome.why = False, str(ConflictError(outcome))
+            return outcome
+        with book.Book(login.database, root).change(run_id, runs.UNDO, stamp.change, wait) as page:
+            page.write("begun", target=target.name)
+            try:
+                outcome = run(session, target, request, run_id, stamp)
+            except BaseException as error:
+                count = error.outcome.conflict_rows if isinstance(error, ConflictError) else 0
+                page.write("failed", target=target.name, reason=reason(error), conflicts=count)
+                raise
+            page.write(
+                "confirmed", target=target.name, reverts=target.name, rows=outcome.rows, skipped=outcome.conflict_rows
+            )
+            return outcome
