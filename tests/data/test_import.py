@@ -225,7 +225,7 @@ def test_rows_missing_in_the_file_go_when_asked(importer: Importer, session: Ses
     result = importer(HEADER + BEA, run=of(2), delete_missing=True)
     assert preview.rows["deleted"] == result.rows["deleted"] == 1
     assert [row[0] for row in clients(session)] == ["c2"]
-    with pytest.raises(DataError, match="has no rows, and with delete_missing all of public.clients would go"):
+    with pytest.raises(DataError, match=r"has no rows, and with delete_missing all of public.clients would go"):
         importer(HEADER, run=of(3), delete_missing=True)
     assert [row[0] for row in clients(session)] == ["c2"]
 

@@ -348,9 +348,11 @@ def publish(session: Session, made: Plan, job: Job, staging: Staging, words: Map
         f"INSERT INTO {made.table.sql} ({identifiers([*columns, *constants])}){system}"
         f" SELECT {', '.join([*(f's.{identifier(name)}' for name in columns), *constants.values()])} FROM {staging.sql} s"
     )
+    # In the order of the key: its index then grows at its end, which saves about a quarter of the time.
+    order = f" ORDER BY {identifiers(made.key.columns, 's.')}" if made.key else ""
     staged = int(session.value(f"SELECT count(*) FROM {staging.sql}"))
     if job.mode == INSERT or made.key is None or not session.value(f"SELECT EXISTS (SELECT FROM {made.table.sql})"):
-        inserted = session.execute(insert).rowcount
+        inserted = session.execute(insert + order).rowcount
         return {"inserted": inserted, "updated": 0, "unchanged": 0, "deleted": 0}
     session.execute(f"ANALYZE {staging.sql}")
     deleted = updated = 0
@@ -364,7 +366,7 @@ def publish(session: Session, made: Plan, job: Job, staging: Staging, words: Map
             f"UPDATE {made.table.sql} AS t SET {', '.join(changes)} FROM {staging.sql} s WHERE {_same(made.key)} AND ({_differs(made)})"
         ).rowcount
     new = f" WHERE NOT EXISTS (SELECT FROM {made.table.sql} t WHERE {_same(made.key)})"
-    inserted = session.execute(insert + new).rowcount
+    inserted = session.execute(insert + new + order).rowcount
     return {"inserted": inserted, "updated": updated, "unchanged": staged - inserted - updated, "deleted": deleted}
 
 
