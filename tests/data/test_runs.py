@@ -105,3 +105,9 @@ def test_the_newest_runs_are_listed_first(session: Session) -> None:
     assert [run.id for run in runs.listing(session, [], [runs.CONFIRMED], 9)] == ["r2"]
     told = runs.listing(session, ["r1"], [], 1)[0].told()
     assert (told["state"], told["ended"], len(told["began"])) == ("pending", None, 20)
+
+
+def test_a_lost_connection_within_a_lock_is_told_as_such(session: Session, server: Server) -> None:
+    with pytest.raises(ServerError, match="run the same command again"), session.alone("import public.clients"):
+        server.sql(f"SELECT pg_terminate_backend({session.connection.info.backend_pid}, 5000)")
+        session.execute("SELECT 1")

@@ -150,8 +150,10 @@ class Session:
         try:
             yield
         finally:
-            if not self.connection.closed and not self.connection.broken:
-                self.connection.execute("SELECT pg_advisory_unlock(%s)", [key])
+            with contextlib.suppress(
+                ServerError
+            ):  # a lost connection has lost its lock too; what was lost with it is told by the block
+                self.execute("SELECT pg_advisory_unlock(%s)", [key])
 
     def _holder(self, key: int) -> str:
         found = self.rows(
