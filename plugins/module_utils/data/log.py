@@ -70,10 +70,10 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.mark (
     reason text NOT NULL,
     version text NOT NULL
 );
-CREATE TABLE IF NOT EXISTS {SCHEMA}.erasure (
+CREATE TABLE IF NOT EXISTS {SCHEMA}.log_erasure (
     at timestamptz NOT NULL DEFAULT clock_timestamp(), tables text[] NOT NULL, images bigint NOT NULL, actor text NOT NULL, reason text NOT NULL
 );
-COMMENT ON TABLE {SCHEMA}.erasure IS 'That images were erased for privacy, and how many; not whose';
+COMMENT ON TABLE {SCHEMA}.log_erasure IS 'That images were erased for privacy, and how many; not whose';
 CREATE OR REPLACE FUNCTION {SCHEMA}.refuse_truncate() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $refuse$
 BEGIN
     RAISE EXCEPTION 'TRUNCATE of %.% is refused: its rows are logged; use DELETE', TG_TABLE_SCHEMA, TG_TABLE_NAME USING ERRCODE = '0A000';
@@ -434,7 +434,7 @@ def erase(session: Session, table: Table, key: Mapping[str, str]) -> int:
 def note_erasure(session: Session, tables: Sequence[Table], images: int, stamp: runs.Stamp) -> None:
     """Write down that images were erased, not whose."""
     session.execute(
-        f"INSERT INTO {SCHEMA}.erasure (tables, images, actor, reason) VALUES (%s, %s, %s, %s)",
+        f"INSERT INTO {SCHEMA}.log_erasure (tables, images, actor, reason) VALUES (%s, %s, %s, %s)",
         [[str(table) for table in tables], images, stamp.actor, stamp.reason],
     )
 
