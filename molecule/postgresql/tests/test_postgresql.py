@@ -37,6 +37,32 @@ def test_the_migrator_acts_as_the_owner_only_when_it_says_so(sql):
     assert said == [("backend_owner",)]
 
 
+def test_who_works_on_the_data_reads_nothing_until_it_says_so(sql):
+    tables = "SET ROLE backend_owner; DROP TABLE IF EXISTS public.held; CREATE TABLE public.held (id int)"
+    sql("backend_data", "data", tables)
+    try:
+        for statement in ("SELECT * FROM public.held", "CREATE TABLE public.intruder (id int)", "SET ROLE backend"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                sql("backend_data", "data", statement)
+        assert sql("backend_data", "data", "SELECT count(*) FROM public.held", options="-c role=backend_owner") == [
+            (0,)
+        ]
+    finally:
+        sql("backend_data", "data", "SET ROLE backend_owner; DROP TABLE public.held")
+
+
+def test_who_works_on_the_data_has_a_database_to_restore_into(sql):
+    alone = {"autocommit": True}  # no transaction makes or drops a database
+    sql("backend_data", "data", "CREATE DATABASE restored OWNER backend_owner TEMPLATE template0", **alone)
+    try:
+        said = sql("backend_data", "data", "SELECT current_database()", dbname="restored")
+        assert said == [("restored",)]
+        with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
+            sql("backend", "application", "SELECT 1", dbname="restored")
+    finally:
+        sql("backend_data", "data", "DROP DATABASE restored", options="-c role=backend_owner", **alone)
+
+
 def test_passwords_are_kept_as_scram(host):
     kinds = host.check_output(
         "runuser -u postgres -- psql -XAtqc \"SELECT DISTINCT left(rolpassword, 13) FROM pg_authid WHERE rolpassword <> ''\""

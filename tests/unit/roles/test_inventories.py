@@ -16,7 +16,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 PEM = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
 SECRETS = {
-    "vault_database_passwords": dict.fromkeys(("migrator", "application", "backup", "monitoring"), "S3CRET" * 4),
+    "vault_database_passwords": dict.fromkeys(
+        ("migrator", "data", "application", "backup", "monitoring"), "S3CRET" * 4
+    ),
     "vault_monitoring_password": "S3CRET",
     "vault_monitoring_password_salt": "S3CRET" * 4,
     "vault_grafana_admin_password": "S3CRET" * 4,
