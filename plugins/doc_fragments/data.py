@@ -87,4 +87,11 @@ options:
     description: Version of the application that works on the data now, to be kept with it.
     type: str
     default: ""
+  server:
+    description:
+      - What monitoring calls the database's server (label C(database) of the metrics), so that they stand beside those of its exporter.
+      - Left out, it is the inventory's name of the host that O(login_host) points to, or the first part of its name, which is the
+        identifier of an RDS instance.
+    type: str
+    default: ""
 """

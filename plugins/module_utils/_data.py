@@ -37,6 +37,7 @@ CHANGE: dict[str, Any] = {
         "options": {name: {"type": "str"} for name in ("id", "actor", "reason", "commit")},
     },
     "version": {"type": "str", "default": ""},
+    "server": {"type": "str", "default": ""},
 }
 
 
@@ -53,5 +54,9 @@ def stamp(params: dict[str, Any]) -> Stamp:
     """Return who asks for the change and why."""
     given = {name: text or "" for name, text in (params.get("change") or {}).items()}
     return Stamp(
-        given.get("actor") or "unknown", given.get("reason", ""), given.get("id", ""), params.get("version") or ""
+        given.get("actor") or "unknown",
+        given.get("reason", ""),
+        given.get("id", ""),
+        params.get("version") or "",
+        params.get("server") or "",
     )

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import ipaddress
+from typing import Any, Mapping
 
 from ansible.plugins.action import ActionBase
 
@@ -13,16 +14,48 @@ from ansible_collections.plano.delivery.plugins.plugin_utils import _controller,
 
 
 class DataAction(ActionBase):
-    """Send the module one request, stamped with who changes what and why."""
+    """Send the module one request, stamped with who changes what and why, and with what monitoring calls the server."""
 
     _supports_check_mode = True
     _supports_async = True
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        given = _plain.plain(self._task.args.get("change") or {})
-        arguments = {**self._task.args, "change": _controller.change_stamp(task_vars or {}, given)}
+        found = task_vars or {}
+        given = _plain.plain(self._task.args)
+        here = str(self._task.delegate_to or found.get("inventory_hostname", ""))
+        arguments = {
+            **self._task.args,
+            "change": _controller.change_stamp(found, given.get("change") or {}),
+            "server": given.get("server") or server_name(str(given.get("login_host") or ""), here, _addresses(found)),
+        }
         return {
             **result,
             **self._execute_module(module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val),
         }
+
+
+def server_name(address: str, here: str, hosts: Mapping[str, str]) -> str:
+    """Return what monitoring calls the server at *address*: its name in the inventory, or the identifier of an RDS instance.
+
+    *here* is the host that asks, *hosts* the names of the inventory by their addresses.
+    """
+    try:
+        loopback, number = ipaddress.ip_address(address).is_loopback, True
+    except ValueError:
+        loopback, number = address in ("", "localhost") or address.startswith("/"), False
+    if loopback:
+        return here
+    if address in hosts:
+        return hosts[address]
+    # host-db.abc123.eu-west-1.rds.amazonaws.com: the endpoint of an instance begins with its identifier.
+    return address if number else address.partition(".")[0]
+
+
+def _addresses(task_vars: Mapping[str, Any]) -> dict[str, str]:
+    hostvars = task_vars.get("hostvars") or {}
+    names = [str(name) for name in hostvars]
+    return {
+        **{str(_plain.plain(hostvars[name].get("ansible_host", name))): name for name in names},
+        **{name: name for name in names},
+    }

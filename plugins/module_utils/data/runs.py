@@ -91,12 +91,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Stamp:
-    """Who asks for a change and why. *version* is the application's that runs now; all but *actor* may be empty."""
+    """Who asks for a change and why; all but *actor* may be empty.
+
+    *version* is the application's that runs now, *server* what monitoring calls the database's server (Book).
+    """
 
     actor: str
     reason: str = ""
     change: str = ""
     version: str = ""
+    server: str = ""
 
 
 def check_id(run: str) -> str:

@@ -21,6 +21,7 @@ MODULES = (
     "bundle",
     "change",
     "cli",
+    "data",
     "errors",
     "fs",
     "health",

@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 from typing import Any, Sequence
 
-from . import change, fs, metrics, status
+from . import change, data, fs, metrics, status
 from .change import Component, Order
 from .errors import EngineError
-from .ledger import CONFIRMED, LedgerError, sound_part, utc_now
+from .ledger import CONFIRMED, Ledger, LedgerError, sound_part, utc_now
 from .lock import Busy, Lock
 from .release import Layout
 from .systemd import Host
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     each = commands.add_parser("status", help="what runs, since when, what stands by, what drifted")
     each.add_argument("--json", action="store_true", help="the same for programs")
     each = commands.add_parser("history", help="what was released, by whom, why, and how it ended")
-    each.add_argument("component")
+    each.add_argument("component", help="or data/DATABASE for what was done to client data")
     each.add_argument("--json", action="store_true", help="the ledger's entries, a line each")
     each = commands.add_parser("rollback", help="go back to the last confirmed release before the current one")
     each.add_argument("component")
@@ -78,10 +78,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _component(name: str) -> Component:
     layout = Layout(name)
-    if not layout.ledger.exists() and not layout.ledger.with_suffix(".head").exists():
-        known = ", ".join(status.components(layout)) or "none"
-        raise change.Refused(f"component {name} is not on this host; known: {known}")
+    known = status.components(layout)
+    if name not in known:
+        raise change.Refused(f"component {name} is not on this host; known: {', '.join(known) or 'none'}")
     return Component(layout)
+
+
+def _books() -> list[Layout]:
+    """Return where the ledgers of client data are: laid out as a component's, one folder further down."""
+    return [Layout(f"{data.FOLDER}/{database}") for database in data.databases(Layout("all").var)]
 
 
 def _named(args: argparse.Namespace) -> list[str]:
@@ -99,17 +104,20 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _history(args: argparse.Namespace) -> int:
-    component = _component(args.component)
+    books = {layout.component: layout for layout in _books()}
+    layout = books.get(args.component) or _component(args.component).layout
+    path = layout.ledger
     damage = None
     try:
-        entries = component.ledger().entries
+        entries = Ledger(path).entries
     except LedgerError as exc:
         # Its message sends people here: what still proves itself is shown, then the damage.
-        path = component.layout.ledger
         entries, damage = sound_part(path.read_bytes() if path.exists() else b"")[0], exc
     if args.json:
         for entry in entries:
             say(json.dumps(entry, sort_keys=True))
+    elif args.component in books:
+        _show_book(entries)
     else:
         _show_history(entries)
     if damage:
@@ -132,6 +140,23 @@ def _show_history(entries: list[dict[str, Any]]) -> None:
         for entry in entries
     ]
     say(status.table(rows, ("seq", "time", "state", "release", "change", "actor", "signer", "reason")))
+
+
+def _show_book(entries: list[dict[str, Any]]) -> None:
+    rows = [
+        {
+            "seq": str(entry["seq"]),
+            "time": entry["time"][:19].replace("T", " "),
+            "operation": entry.get("operation", "-"),
+            "state": entry["state"],
+            "what": entry["release"],
+            "target": entry.get("target", "-"),
+            "change": entry.get("change") or "-",
+            "reason": (entry.get("reason") or "").split("\n")[0],
+        }
+        for entry in entries
+    ]
+    say(status.table(rows, ("seq", "time", "operation", "state", "what", "target", "change", "reason")))
 
 
 def _rollback(args: argparse.Namespace) -> int:
@@ -181,6 +206,12 @@ def _verify(args: argparse.Namespace) -> int:
         wrong += len(faults)
         for fault in faults:
             say(f"  {fault}")
+    for layout in _books() if not args.component else []:
+        try:
+            say(f"{layout.component}: ledger of {len(Ledger(layout.ledger).entries)} entries holds")
+        except LedgerError as exc:
+            wrong += 1
+            say(f"plano: {exc}", error=True)
     store = Component(Layout("all")).store
     for digest in store.digests():
         for fault in store.verify(digest):
@@ -218,12 +249,11 @@ def _metrics(args: argparse.Namespace) -> int:
     worst = EXIT_OK
     layout = Layout("all")
     metrics.publish_host(layout)
-    for name in status.components(layout):
-        component = Layout(name)
+    for component in [*map(Layout, status.components(layout)), *_books()]:
         try:
-            with Lock(component.lock, name) as lock:
+            with Lock(component.lock, component.component) as lock:
                 lock.acquire({"change": args.command, "release": change.HOUSEKEEPING, "since": utc_now()}, wait=0.0)
-                metrics.publish(component)
+                _publish(component)
         except Busy:
             continue  # the change under way writes it
         except (EngineError, OSError) as exc:
@@ -231,6 +261,14 @@ def _metrics(args: argparse.Namespace) -> int:
             say(f"plano: {exc}", error=True)
             worst = EXIT_FAULT
     return worst
+
+
+def _publish(layout: Layout) -> None:
+    folder, _slash, database = layout.component.rpartition("/")
+    if folder:
+        data.publish(database, Ledger(layout.ledger).entries, layout.metrics)
+    else:
+        metrics.publish(layout)
 
 
 def _carry_out(args: argparse.Namespace) -> int:

@@ -31,10 +31,18 @@ class LedgerError(EngineError):
     """The ledger does not hold together."""
 
     def __init__(self, path: Path, fault: str) -> None:
+        name = path.parent.name
+        of_data = path.parent.parent.name == "data"
+        history = f"data/{name}" if of_data else name
+        # What was done to data is also in the log of the database itself, so that this ledger may begin anew.
+        advice = (
+            f"keep a copy, then remove {path} and its .head: the next operation begins a new one"
+            if of_data
+            else f"keep a copy, then rebuild it from the releases on disk: plano recover {name} --rebuild"
+        )
         super().__init__(
             f"ledger {path} is damaged: {fault}. What runs now goes on running and nothing was changed. "
-            f"Look at it with 'plano history', keep a copy, then rebuild it from the releases on disk: "
-            f"plano recover {path.parent.name} --rebuild"
+            f"Look at it with 'plano history {history}', {advice}"
         )
 
 

@@ -31,12 +31,24 @@ def seconds(time: str) -> float:
     return datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
 
 
-def sample(name: str, labels: dict[str, str], value: float) -> str:
-    """Return a family of one sample, in Prometheus' text format."""
+Sample = tuple[dict[str, str], float]
+
+
+def family(name: str, words: str, samples: Sequence[Sample]) -> str:
+    """Return all samples of one gauge, each its labels and its value, in Prometheus' text format."""
+    return f"# HELP {name} {words}\n# TYPE {name} gauge\n" + "".join(_line(name, *each) for each in samples)
+
+
+def _line(name: str, labels: dict[str, str], value: float) -> str:
     escaped = {key: text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"') for key, text in labels.items()}
     shown = ",".join(f'{key}="{text}"' for key, text in escaped.items())
     braces = f"{{{shown}}}" if shown else ""
-    return f"# HELP {name} {HELP[name]}\n# TYPE {name} gauge\n{name}{braces} {value:.17g}\n"
+    return f"{name}{braces} {value:.17g}\n"
+
+
+def sample(name: str, labels: dict[str, str], value: float) -> str:
+    """Return a family of one sample."""
+    return family(name, HELP[name], [(labels, value)])
 
 
 def exposition(component: str, entries: Sequence[dict[str, Any]]) -> str:
@@ -61,15 +73,16 @@ def exposition(component: str, entries: Sequence[dict[str, Any]]) -> str:
 def publish(layout: Layout) -> None:
     """Write the file of a component; the caller holds its lock. Raises LedgerError or OSError, and leaves the file as it was."""
     text = exposition(layout.component, Ledger(layout.ledger).entries)
-    _put(layout.metrics / f"plano_{layout.component}.prom", text)
+    put(layout.metrics / f"plano_{layout.component}.prom", text)
 
 
 def publish_host(layout: Layout, reboot_required: Path = REBOOT_REQUIRED) -> None:
     """Write what is true of the host as a whole."""
-    _put(layout.metrics / "plano.prom", sample("plano_host_reboot_required", {}, float(reboot_required.exists())))
+    put(layout.metrics / "plano.prom", sample("plano_host_reboot_required", {}, float(reboot_required.exists())))
 
 
-def _put(path: Path, text: str) -> None:
+def put(path: Path, text: str) -> None:
+    """Replace the file *path* of the textfile collector; the caller is its only writer."""
     fs.make_dir(path.parent)
     fs.remove_temps(path)
     fs.write_atomic(path, text.encode())
