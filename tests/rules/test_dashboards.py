@@ -240,7 +240,7 @@ def limits(panel: dict[str, Any]) -> set[tuple[float, str]]:
 COLOURS = {"page": "red", "ticket": "orange", "info": "orange"}
 # Words of the panel's own: outcomes by number, and a count of which more than one is what the alert says.
 NUMBERED = {
-    "Outcome over time": {(2.0, "orange"), (3.0, "red")},
+    "Outcome over time": {(2.0, "orange"), (4.0, "red")},
     "Versions at once": {(2.0, "orange")},
 }
 # Both count alerts of one severity, or the one that always fires.

@@ -35,14 +35,17 @@ RECORDED = [rule for rule in rules() if not rule.alert]
 
 # What a runbook must say after its first sentence, in this order.
 SECTIONS = ["Users notice", "Look first", "Do", "Roll back"]
-# PostgreSQL 17 moved counters from one view to another: an exposition has one name or the other.
-MOVED = {"pg_stat_bgwriter_checkpoints_req_total": "pg_stat_checkpointer_num_requested_total"}
+# PostgreSQL 17 moved counters from one view to another, postgres_exporter 0.18 divided a size: an exposition has one name or the other.
+MOVED = {
+    "pg_stat_bgwriter_checkpoints_req_total": "pg_stat_checkpointer_num_requested_total",
+    "pg_stat_user_tables_size_bytes": "pg_stat_user_tables_table_size_bytes",
+}
 # postgres_exporter of Debian 12 is older than these; docs/metrics.md says which alerts stay silent with it.
 MISSING_BEFORE_0_17 = _words(
     """
     pg_database_wraparound_age_datfrozenxid_seconds pg_replication_is_replica pg_replication_lag_seconds
     pg_stat_user_tables_n_dead_tup pg_stat_user_tables_n_live_tup pg_stat_user_tables_n_mod_since_analyze
-    pg_wal_size_bytes
+    pg_stat_user_tables_size_bytes pg_wal_size_bytes
     """
 )
 

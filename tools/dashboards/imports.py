@@ -1,4 +1,4 @@
-"""Imports of client data and what makes them safe: rules, checkpoints, restores, pending runs."""
+"""Client data: imports and what makes them safe, distributions and undos, checkpoints and restores."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def build() -> Dashboard:
     """Return the dashboard."""
     return board(
         "imports",
-        "Data imports",
-        "Imports of client data and what makes them safe: rules, checkpoints, restores, pending runs.",
+        "Data",
+        "Client data: imports and what makes them safe, distributions and undos, checkpoints and restores.",
         [
             Section(
                 "",
@@ -99,7 +99,7 @@ def build() -> Dashboard:
                         "Last imports",
                         "When the last import of each target ended, how long it took and what became of its rows; "
                         "many quarantined or none inserted is worth a look at the file.",
-                        {"target": "target", "database": "database", "environment": "environment"},
+                        {"target": "target", "datname": "database", "database": "server", "environment": "environment"},
                         [
                             Column("ended", "plano:import_age:seconds{@database}", units.Seconds),
                             Column(
@@ -123,7 +123,13 @@ def build() -> Dashboard:
                     listing(
                         "Broken rules",
                         "Rows of the last import that break a rule; critical ones held or reverted it, warnings let it pass.",
-                        {"target": "target", "rule": "rule", "severity": "severity", "database": "database"},
+                        {
+                            "target": "target",
+                            "rule": "rule",
+                            "severity": "severity",
+                            "datname": "database",
+                            "database": "server",
+                        },
                         Column(
                             "rows",
                             "plano_import_rule_failures{@database} > 0",
@@ -136,19 +142,21 @@ def build() -> Dashboard:
                     ),
                     timeline(
                         "Outcome over time",
-                        "What became of each target's imports: accepted, held or reverted; the colour is the state of the last one.",
+                        "What became of each target's imports: accepted, held, failed or reverted; the colour is the state of the last one.",
                         [
                             Query(
                                 f"""
-                                {number} * max by (database, target) (plano_import_outcome{{@database, outcome="{outcome}"}} == 1)
+                                {number} * max by (database, datname, target) (
+                                  plano_import_outcome{{@database, outcome="{outcome}"}} == 1
+                                )
                                 """,
-                                "{{target}} of {{database}}",
+                                "{{target}} of {{datname}} on {{database}}",
                             )
-                            for number, outcome in ((1, "accepted"), (2, "held"), (3, "reverted"))
+                            for number, outcome in ((1, "accepted"), (2, "held"), (3, "failed"), (4, "reverted"))
                         ],
-                        limits=above(ticket=2, page=3),
-                        mappings=words(_1="accepted", _2="held", _3="reverted"),
-                        alerts=("ImportHeld", "ImportReverted"),
+                        limits=above(ticket=2, page=4),
+                        mappings=words(_1="accepted", _2="held", _3="failed", _4="reverted"),
+                        alerts=("ImportHeld", "ImportFailed", "ImportReverted"),
                     ),
                 ],
             ),
@@ -158,15 +166,18 @@ def build() -> Dashboard:
                     graph(
                         "Rows by what became of them",
                         "Rows of the last import of each target; a number far from the usual is a wrong or cut file.",
-                        Query("max by (target, state) (plano_import_rows{@database})", "{{target}} {{state}}"),
+                        Query(
+                            "max by (database, datname, target, state) (plano_import_rows{@database})",
+                            "{{target}} of {{datname}}, {{state}}",
+                        ),
                         units.Short,
                     ),
                     graph(
                         "Duration",
                         "How long the last import of each target took; growth with the same rows is a missing index or analyze.",
                         Query(
-                            "max by (database, target) (plano_import_duration_seconds{@database})",
-                            "{{target}} of {{database}}",
+                            "max by (database, datname, target) (plano_import_duration_seconds{@database})",
+                            "{{target}} of {{datname}} on {{database}}",
                         ),
                         units.Seconds,
                         alerts=("ImportStuck", "ImportNotAnalyzed"),
@@ -186,7 +197,7 @@ def build() -> Dashboard:
                     listing(
                         "Checkpoints and drills",
                         "For each database how old the newest checkpoint is, whether it matches its manifest, and the last restore drill.",
-                        {"database": "database", "environment": "environment"},
+                        {"datname": "database", "database": "server", "environment": "environment"},
                         [
                             Column(
                                 "checkpoint",
@@ -216,6 +227,34 @@ def build() -> Dashboard:
                         sort="database",
                         alerts=("DatabaseBackupOld", "CheckpointUnverified", "RestoreDrillOld", "RestoreFailed"),
                         width=24,
+                        height=7,
+                    ),
+                    graph(
+                        "Action log",
+                        "Room that the action log and all else that is kept of runs takes in each database; what has no limit is not removed.",
+                        Query("plano:action_log:bytes{@database}", "{{datname}} on {{database}}"),
+                        units.BytesIEC,
+                        alerts=("ActionLogLarge",),
+                        width=12,
+                        height=7,
+                    ),
+                    listing(
+                        "What failed last",
+                        "Checkpoints, drills, distributions and undos whose last one failed, and how long ago; a day on it is no alert any more.",
+                        {
+                            "operation": "operation",
+                            "datname": "database",
+                            "database": "server",
+                            "environment": "environment",
+                        },
+                        Column(
+                            "failed",
+                            "time() - (plano_operation_failed_timestamp_seconds{@database} > 0)",
+                            units.Seconds,
+                        ),
+                        sort="failed",
+                        alerts=("DataOperationFailed",),
+                        width=12,
                         height=7,
                     ),
                 ],
