@@ -29,10 +29,9 @@ class DataAction(ActionBase):
             "change": _controller.change_stamp(found, given.get("change") or {}),
             "server": given.get("server") or server_name(str(given.get("login_host") or ""), here, _addresses(found)),
         }
-        return {
-            **result,
-            **self._execute_module(module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val),
-        }
+        done = self._execute_module(module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val)
+        # An alert names the server too, also of an operation that failed.
+        return {**result, **done, "server": arguments["server"]}
 
 
 def server_name(address: str, here: str, hosts: Mapping[str, str]) -> str:

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from rule_files import ROOT, rules
 
+from ansible_collections.plano.delivery.plugins.module_utils.monitoring.alarms import alarm
 from ansible_collections.plano.delivery.plugins.module_utils.monitoring.alertmanager import faults, plan
 from ansible_collections.plano.delivery.plugins.module_utils.monitoring.matchers import matcher, quoted
 from ansible_collections.plano.delivery.plugins.module_utils.monitoring.silences import silence
@@ -468,6 +469,23 @@ def test_a_silence_is_for_the_touched_hosts_and_never_for_the_deploy(run):
 
 def pairs(labels: dict[str, str]) -> list[tuple[str, str]]:
     return sorted(labels.items())
+
+
+def test_an_alarm_is_one_with_what_prometheus_finds_later(run):
+    running = run(SMALL)
+    labels = {"database": "db1", "datname": "shop", "target": "public.clients"}
+    now = datetime.now(timezone.utc)
+    body = alarm("ImportReverted", "prod", labels, "dates: 3 rows", 10, now)
+    running.ask("/api/v2/alerts", body)
+    until(lambda: running.ask("/api/v2/alerts"), "the alarm is there")
+    running.fire({"alertname": "ImportReverted", "severity": "page", "environment": "prod", **labels})
+    running.fire({"alertname": "ImportReverted", "severity": "page", "environment": "dev", **labels})
+    until(lambda: len(running.ask("/api/v2/alerts")) == 2, "the other environment's is another one")
+    (found,) = (each for each in running.ask("/api/v2/alerts") if each["labels"]["environment"] == "prod")
+    # The rule's rest, and the rest of the alarm's time, whichever is longer: until somebody says that it is over.
+    assert found["startsAt"][:19] == body[0]["startsAt"][:19]
+    running.ask("/api/v2/alerts", [{"labels": found["labels"], "endsAt": body[0]["startsAt"]}])
+    until(lambda: len(running.ask("/api/v2/alerts")) == 1, "Prometheus has ended it")
 
 
 def test_the_default_inhibitions_silence_what_is_told_already_and_nothing_else(run):
