@@ -73,7 +73,7 @@ clean: ## Remove all hosts, their images and .cache
 	  for inventory in inventories/local molecule/shared/monitoring tests/faults/inventory; do \
 	    ansible-playbook --inventory $$inventory molecule/shared/destroy.yml; \
 	  done; \
-	  tools/host_image --remove; tools/podman --release; \
+	  tools/data_tests --remove; tools/host_image --remove; tools/podman --release; \
 	fi
 	@rm -rf .cache plano-delivery-*.tar.gz
 
@@ -123,8 +123,9 @@ cloudwatch: setup artifacts ## The real CloudWatch exporter against a local Clou
 	@pytest --junitxml=.cache/junit/cloudwatch.xml tests/cloudwatch $(ARGS)
 
 .PHONY: data
-data: setup ## Client data on a real PostgreSQL server: the action log, undo, checkpoints, imports
-	@pytest --junitxml=.cache/junit/data.xml tests/data $(ARGS)
+data: setup images ## Client data on real servers, PostgreSQL 15 and 17: the action log, undo, checkpoints, imports
+	@tools/data_tests bookworm $(ARGS)
+	@tools/data_tests trixie $(ARGS)
 
 .PHONY: aws
 aws: setup artifacts ## What talks to AWS, with moto in its place

@@ -49,7 +49,7 @@ STAGES = (
             (
                 Stage("check"),
                 Stage("crash"),
-                Stage("data"),
+                Stage("data", ("images",)),
                 Stage("programs", ("artifacts",)),
                 Stage("cloudwatch", ("artifacts",)),
             ),
