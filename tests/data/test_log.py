@@ -215,7 +215,7 @@ def test_a_persons_images_are_erased_everywhere_and_that_is_kept(table: Session,
     )
     assert "ana" not in left
     assert "bob" in left
-    assert table.rows("SELECT tables, images, actor FROM plano_delivery.erasure") == [(["public.t"], 5, "ana")]
+    assert table.rows("SELECT tables, images, actor FROM plano_delivery.log_erasure") == [(["public.t"], 5, "ana")]
     with pytest.raises(DataError, match="give a value for each column of its key: id"):
         ask(server, database, erase=((T, {"a": "1"}),), tables=())
     assert ask(server, database, erase=((T, {"id": "1"}),), tables=()).steps == []

@@ -187,7 +187,7 @@ def _look(
 def _none_twice(session: Session, rule: Rule, place: Place) -> bool:
     try:
         with session.transaction():
-            return session.value(rules.none_twice(rule, place)) == 0
+            return bool(session.value(rules.none_twice(rule, place)) == 0)
     except ServerError as error:
         if error.state != "42883":  # a type that has no hash function
             raise

@@ -78,6 +78,21 @@ CREATE OR REPLACE FUNCTION {SCHEMA}.refuse_truncate() RETURNS trigger LANGUAGE p
 BEGIN
     RAISE EXCEPTION 'TRUNCATE of %.% is refused: its rows are logged; use DELETE', TG_TABLE_SCHEMA, TG_TABLE_NAME USING ERRCODE = '0A000';
 END $refuse$;
+CREATE OR REPLACE FUNCTION {SCHEMA}.touched(of_run text, relation text) RETURNS SETOF jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $touched$
+DECLARE
+    source record;
+    list text;
+BEGIN
+    FOR source IN SELECT id, columns FROM {SCHEMA}.logged WHERE schema || '.' || name = relation LOOP
+        SELECT string_agg(format('l.%I AS %I', 'c' || (c ->> 0), c ->> 1), ', ') INTO list FROM jsonb_array_elements(source.columns) c;
+        RETURN QUERY EXECUTE format('SELECT to_jsonb(image) FROM {SCHEMA}.action a JOIN {SCHEMA}.log_%s l ON l.action = a.id'
+            ' CROSS JOIN LATERAL (SELECT %s) image WHERE a.run = $1', source.id, list) USING of_run;
+    END LOOP;
+    RETURN QUERY SELECT l.image FROM {SCHEMA}.action a JOIN {SCHEMA}.logged s ON s.id = a.source JOIN {SCHEMA}.log_other l ON l.action = a.id
+        WHERE a.run = of_run AND s.schema || '.' || s.name = relation;
+END $touched$;
+COMMENT ON FUNCTION {SCHEMA}.touched IS 'Every image of a row of a table that a run has left, before and after, also once the rows are gone: for who is concerned';
 """
 
 _FUNCTION = """
