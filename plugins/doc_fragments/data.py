@@ -95,3 +95,47 @@ options:
     type: str
     default: ""
 """
+
+    PLACE = r"""
+options:
+  folder:
+    description:
+      - Folder of the checkpoints on this host; each database has a folder of its own in it. Only the account the module runs as may look
+        into it (mode 0700).
+    type: path
+    default: /var/lib/plano/checkpoints
+  jobs:
+    description: How many tables are worked on at once; V(0) is one a processor, at most 4.
+    type: int
+    default: 0
+  encryption:
+    description: How the files of checkpoints are encrypted. Reading one back needs O(encryption.key_file) alone.
+    type: dict
+    default: {}
+    suboptions:
+      method:
+        description:
+          - V(age) encrypts for O(encryption.recipient), so that the host that makes checkpoints need not be able to read them (package age).
+          - V(openssl) encrypts with AES-256-CTR and authenticates each encrypted file and the manifest with HMAC-SHA256.
+        type: str
+        choices: [none, age, openssl]
+        default: none
+      key_file:
+        description: File on this host with age's identity, or with openssl's secret in its first line, at least 32 characters.
+        type: path
+        default: ""
+      recipient:
+        description: Public key for age; without it the one of O(encryption.key_file).
+        type: str
+        default: ""
+  upload:
+    description:
+      - Where copies are kept as well, C(s3://bucket/prefix). A checkpoint that is no longer on this host is fetched from there.
+      - Credentials and region are boto3's own, such as those of the instance's role.
+    type: str
+    default: ""
+  s3_endpoint_url:
+    description: Another server that speaks S3, with its scheme.
+    type: str
+    default: ""
+"""

@@ -254,11 +254,11 @@ def test_a_protected_one_stays_until_it_is_no_longer(odd: Session, tmp_path: Pat
     take(odd, tmp_path, protect=True)
     here = place(tmp_path, odd.login.database)
     with pytest.raises(DataError, match="is protected: nothing was removed"):
-        checkpoint.absent(odd, here, "before")
+        checkpoint.absent(odd, here, "before", book(tmp_path, odd.login.database), WHO)
     assert checkpoint.protect(odd, here, "before", True)["changed"] is False
     assert checkpoint.protect(odd, here, "before", False)["changed"] is True
-    assert checkpoint.absent(odd, here, "before")["changed"] is True
-    assert checkpoint.absent(odd, here, "before")["changed"] is False
+    assert checkpoint.absent(odd, here, "before", book(tmp_path, odd.login.database), WHO)["changed"] is True
+    assert checkpoint.absent(odd, here, "before", book(tmp_path, odd.login.database), WHO)["changed"] is False
     assert not here.of("before").exists()
 
 
@@ -394,7 +394,7 @@ def test_the_copy_in_s3_brings_a_lost_checkpoint_back(
     odd.execute("TRUNCATE public.clients CASCADE")
     restore.restored(odd, there, restore.Order("before", "before", allow_loss=True), book(tmp_path, database), WHO)
     assert odd.value("SELECT count(*) FROM public.orders") == 507
-    checkpoint.absent(odd, there, "before")
+    checkpoint.absent(odd, there, "before", book(tmp_path, odd.login.database), WHO)
     assert "Contents" not in client.list_objects_v2(Bucket="copies")
 
 

@@ -84,7 +84,7 @@ class Place:
         """Return the manifest of *name*, fetched from s3 when only the copy there is left. Raises DataError."""
         found = self.find(name)
         if found is None and self.offsite is not None and self.offsite.has(name):
-            self.prepare()
+            self.make()
             self.offsite.download(name, self.folder, self.jobs)
             found = self.find(name)
         if found is None:
@@ -113,10 +113,14 @@ class Place:
         """Return how to decrypt a checkpoint: as it was made, with the key file at hand."""
         return Seal(found.encryption["method"], self.seal.key_file)
 
-    def prepare(self) -> None:
-        """Make the folder; only its owner may look into it, and what a killed process left in it goes."""
+    def make(self) -> None:
+        """Make the folder; only its owner may look into it."""
         fs.make_dir(self.root, 0o700)
         fs.make_dir(self.folder, 0o700)
+
+    def prepare(self) -> None:
+        """Make the folder, and remove what a killed process left in it; the caller holds the book."""
+        self.make()
         fs.remove_litter(self.folder)
 
 
@@ -182,20 +186,19 @@ def present(
     }
 
 
-def absent(session: Session, place: Place, name: str, check: bool = False) -> dict[str, Any]:
+def absent(session: Session, place: Place, name: str, book: Book, stamp: Stamp, check: bool = False) -> dict[str, Any]:
     """Remove a checkpoint here, in the database and, when told, in s3. A protected one is refused."""
     here, there = place.of(name).is_dir(), place.offsite is not None and place.offsite.has(name)
     if here and place.protected(name):
         raise DataError(
-            f"checkpoint {name} is protected: nothing was removed. Take the protection away first (protect: false)"
+            f"checkpoint {name} is protected: nothing was removed. Take the protection away first (state unprotected)"
         )
-    known = (
-        home.exists(session)
-        and session.value("SELECT 1 FROM plano_delivery.checkpoint WHERE name = %s", [name]) is not None
-    )
-    if not check:
-        remove(session, place, name)
-    return {"changed": here or there or known}
+    known = _recorded(session, name)
+    changed = here or there or known
+    if changed and not check:
+        with book.change(name, "remove", stamp.change):
+            remove(session, place, name)
+    return {"changed": changed}
 
 
 def remove(session: Session, place: Place, name: str) -> None:
@@ -203,7 +206,7 @@ def remove(session: Session, place: Place, name: str) -> None:
     if place.offsite is not None:
         place.offsite.remove(name)
     fs.remove_tree(place.of(name))
-    if home.exists(session):
+    if _table(session):
         session.execute("DELETE FROM plano_delivery.checkpoint WHERE name = %s", [name])
 
 
@@ -290,7 +293,7 @@ def _there(
         entry.get("operation") == "checkpoint" and entry["release"] == order.name and entry["state"] == "confirmed"
         for entry in book.entries()
     )
-    recorded = home.exists(session) and _recorded(session, order.name)
+    recorded = _recorded(session, order.name)
     copied = place.offsite is None or place.offsite.has(order.name)
     protect_now = order.protect and not place.protected(order.name)
     changed = not (written and recorded and copied) or protect_now
@@ -498,7 +501,13 @@ def _mark(place: Place, name: str, wanted: bool) -> None:
 
 
 def _recorded(session: Session, name: str) -> bool:
-    return bool(session.value("SELECT count(*) FROM plano_delivery.checkpoint WHERE name = %s", [name]))
+    return _table(session) and bool(
+        session.value("SELECT count(*) FROM plano_delivery.checkpoint WHERE name = %s", [name])
+    )
+
+
+def _table(session: Session) -> bool:
+    return bool(session.value("SELECT to_regclass('plano_delivery.checkpoint') IS NOT NULL"))
 
 
 def _record(session: Session, place: Place, made: Manifest, protected: bool) -> None:

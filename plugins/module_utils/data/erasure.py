@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from ..engine import fs
-from . import home
 from .errors import DataError, ServerError
 from .names import Table, identifier, literal, parse_table
 from .session import Session
@@ -50,7 +49,7 @@ def _text(value: Any) -> str:
 def listed(session: Session, folder: Path) -> list[Erased]:
     """Return what was erased, from the database and the file together."""
     found = set(_in_file(folder))
-    if home.exists(session) and session.value("SELECT to_regclass('plano_delivery.erasure')"):
+    if session.value("SELECT to_regclass('plano_delivery.erasure')"):
         rows = session.rows('SELECT "table", key FROM plano_delivery.erasure')
         found |= {
             Erased(table, tuple(sorted((name, _text(value)) for name, value in key.items()))) for table, key in rows

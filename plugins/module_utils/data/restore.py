@@ -100,7 +100,7 @@ def restored(
         result = _restore(session, place, order, found, look, run, stamp, after_swap, at)
         seconds = round(time.monotonic() - began, 3)
         page.write("confirmed", target=order.checkpoint, seconds=seconds, kept=result["kept"] or None)
-    return {"changed": True, "run": run, "checkpoint": found.summary(), **result}
+    return {"changed": True, "run": run, "checkpoint": found.summary(), "plan": plan, **result}
 
 
 def swapped_back(

@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE to the collection: what the modules data_checkpoint, data_checkpoint_info and data_restore do with the library."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Mapping
+
+from .data import checkpoint, erasure, home, leftovers, restore
+from .data.book import ROOT, Book
+from .data.checkpoint import Place
+from .data.manifest import check_name
+from .data.offsite import Offsite
+from .data.runs import Stamp
+from .data.seal import METHODS, Seal
+from .data.session import Login, Session, connect
+
+MOST_JOBS = 4
+PLACE: dict[str, Any] = {
+    "folder": {"type": "path", "default": str(checkpoint.FOLDER)},
+    "jobs": {"type": "int", "default": 0},
+    "encryption": {
+        "type": "dict",
+        "default": {},
+        "options": {
+            "method": {"type": "str", "choices": list(METHODS), "default": "none"},
+            "key_file": {"type": "path", "default": "", "no_log": False},
+            "recipient": {"type": "str", "default": ""},
+        },
+    },
+    "upload": {"type": "str", "default": ""},
+    "s3_endpoint_url": {"type": "str", "default": ""},
+}
+
+
+def checkpointed(
+    params: Mapping[str, Any], check: bool, login: Login, stamp: Stamp, books: Path = ROOT
+) -> dict[str, Any]:
+    """Bring a checkpoint to the state asked for. Returns the module's result."""
+    book = Book(login.database, books)
+    place = place_of(params, login, sealed=True)
+    state = params["state"]
+    with connect(login) as session:
+        if state == "erased":
+            return _erased(session, place, params["erased"], check)
+        name = check_name(params["name"])
+        if state == "absent":
+            return checkpoint.absent(session, place, name, book, stamp, check)
+        if state == "unprotected":
+            return checkpoint.protect(session, place, name, False, check)
+        if state == "verified":
+            return checkpoint.verify(place, name, book, stamp, check)
+        order = checkpoint.Order(
+            name,
+            tuple(params["schemas"]),
+            params["compress"],
+            params["comment"],
+            params["keep"],
+            params["keep_days"],
+            protect=state == "protected",
+        )
+        return checkpoint.present(session, place, order, book, stamp, check)
+
+
+def restored(params: Mapping[str, Any], check: bool, login: Login, stamp: Stamp, books: Path = ROOT) -> dict[str, Any]:
+    """Restore, prove, take back or clear up. Returns the module's result."""
+    book = Book(login.database, books)
+    place = place_of(params, login, sealed=False)
+    state = params["state"]
+    with connect(login) as session:
+        if state == "cleaned":
+            leftovers.settle(session, book, () if check else ("restore", "drill"), stamp)
+            return restore.cleaned(session, params["keep"], check)
+        order = restore.Order(
+            check_name(params["checkpoint"]), params["confirm"], params["run_id"], params["allow_loss"], params["keep"]
+        )
+        if state == "drilled":
+            return restore.drilled(session, place, order, book, stamp, check)
+        if state == "swapped_back":
+            return restore.swapped_back(session, place, order, book, stamp, check)
+        result = restore.restored(session, place, order, book, stamp, check)
+        return {**result, "diff": diff(result["plan"])} if "plan" in result else result
+
+
+def place_of(params: Mapping[str, Any], login: Login, sealed: bool) -> Place:
+    """Return where the options say that checkpoints are; *sealed* when new ones are encrypted there."""
+    given = params["encryption"] or {}
+    return Place(
+        Path(params["folder"]),
+        login.database,
+        Seal.of(given) if sealed else Seal(key_file=given.get("key_file") or ""),
+        Offsite.of(params["upload"], login.database, params["s3_endpoint_url"]),
+        params["jobs"] or min(MOST_JOBS, os.cpu_count() or 1),
+    )
+
+
+def diff(plan: Mapping[str, Any]) -> dict[str, str]:
+    """Show the rows of each table before and after a restore."""
+    return {
+        "before": _lines(plan, "rows_now"),
+        "after": _lines(plan, "rows_in_checkpoint"),
+        "before_header": "live rows",
+        "after_header": "rows of the checkpoint",
+    }
+
+
+def _lines(plan: Mapping[str, Any], column: str) -> str:
+    lines = []
+    for item in plan["tables"]:
+        if item[column] is not None:
+            other = " (others)" if column == "rows_in_checkpoint" and item["differs"] else ""
+            lines.append(f"{item['table']}: {item[column]}{other}\n")
+    return "".join(lines)
+
+
+def _erased(session: Session, place: Place, items: list[dict[str, Any]], check: bool) -> dict[str, Any]:
+    wanted = erasure.of(items)
+    if check:
+        return {"changed": not set(wanted) <= set(erasure.listed(session, place.folder))}
+    home.ensure(session)
+    place.make()
+    return {"changed": erasure.keep(session, place.folder, wanted)}
