@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any, Mapping
 
-from .data import checkpoint, erasure, home, leftovers, restore
+from .data import checkpoint, erasure, home, leftovers, log, restore
 from .data.book import ROOT, Book
 from .data.checkpoint import Place
 from .data.manifest import check_name
@@ -80,8 +80,8 @@ def restored(params: Mapping[str, Any], check: bool, login: Login, stamp: Stamp,
         if state == "drilled":
             return restore.drilled(session, place, order, book, stamp, check)
         if state == "swapped_back":
-            return restore.swapped_back(session, place, order, book, stamp, check)
-        result = restore.restored(session, place, order, book, stamp, check)
+            return restore.swapped_back(session, place, order, book, stamp, check, log.set_up_again)
+        result = restore.restored(session, place, order, book, stamp, check, log.set_up_again)
         return {**result, "diff": diff(result["plan"])} if "plan" in result else result
 
 

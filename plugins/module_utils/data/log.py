@@ -299,6 +299,15 @@ def set_up(session: Session, structure: catalog.Structure, truncate: str) -> Non
             )
 
 
+def set_up_again(session: Session) -> None:
+    """Log every table that the log believes to be logged; stands in a transaction that has put other tables in their place."""
+    wanted = [source.table for source in sources(session) if source.now]
+    structures = catalog.read(session, wanted)
+    for table, found in drift(session, structures, "log").items():
+        if found:
+            set_up(session, structures[table], "log")
+
+
 def _follow_rename(session: Session, structure: catalog.Structure) -> None:
     """A table that was renamed since brings its triggers along: what was logged of it under its old name is this table's."""
     numbers = {
