@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from . import copies, log, runs, violations
+from . import copies, log, messages, runs, violations
 from .errors import DataError
 from .session import Session
 
 SCHEMA = "plano_delivery"
 # What the schema is made of; a part that changes later adds statements that also mend an older one.
-PARTS = (runs.DDL, log.DDL, copies.DDL, violations.DDL)
+PARTS = (runs.DDL, log.DDL, copies.DDL, violations.DDL, messages.DDL)
 VERSION = 1
 _COMMENT = "plano.delivery data"
 
