@@ -46,6 +46,12 @@ options:
   sql_file:
     description: File on this host with the SQL.
     type: path
+  values:
+    description:
+      - Values of the SQL's parameters, such as C(%(total)s), besides C(%(run)s), the run's id; a percent sign is then written twice.
+      - Without any, the SQL is taken as it is.
+    type: dict
+    default: {}
   argv:
     description:
       - Command to run, without a shell. It finds the server by libpq's environment, with C(PGOPTIONS) setting the run's id (and the role),
@@ -163,6 +169,7 @@ def main() -> None:
             "tables": {"type": "list", "elements": "str", "default": []},
             "sql": {"type": "str"},
             "sql_file": {"type": "path"},
+            "values": {"type": "dict", "default": {}},
             "argv": {"type": "list", "elements": "str"},
             "environment": {"type": "dict", "default": {}},
             "chdir": {"type": "path", "default": ""},
@@ -188,6 +195,7 @@ def main() -> None:
             tables=tuple(parse_table(name) for name in tables),
             sql=options["sql"]
             or (Path(options["sql_file"]).read_text(encoding="utf-8") if options["sql_file"] else ""),
+            values=options["values"],
             argv=tuple(options["argv"] or ()),
             environment={name: str(value) for name, value in options["environment"].items()},
             folder=options["chdir"],

@@ -75,6 +75,14 @@ def test_sql_is_confirmed_with_its_data_and_not_done_twice(
         go(sql=sql)
 
 
+def test_sql_takes_values(table: Session, go: Any) -> None:
+    go(
+        sql="INSERT INTO t VALUES (%(n)s, %(a)s); UPDATE t SET a = a || '%%' || %(run)s WHERE id = %(n)s",
+        values={"n": 7, "a": "it's; 50 %"},
+    )
+    assert content(table, "t") == ["(100,old)", '(7,"it\'s; 50 %%r1")']
+
+
 def test_sql_that_fails_changes_nothing_and_can_be_run_again(
     table: Session, go: Any, database: str, tmp_path: Path
 ) -> None:

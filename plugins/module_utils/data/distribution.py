@@ -31,12 +31,13 @@ _TAIL_BYTES = 65536
 
 @dataclass(frozen=True)
 class Work:
-    """What to do as the run *run*: *sql* or the command *argv*. *tables* must be logged; *timeout* is in seconds, 0 is none."""
+    """What to do as the run *run*: *sql* (with *values*, its parameters) or the command *argv*. *tables* must be logged; *timeout* is in seconds, 0 is none."""
 
     run: str
     target: str
     tables: tuple[Table, ...] = ()
     sql: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
     argv: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
@@ -171,7 +172,10 @@ def _run_sql(session: Session, work: Work, outcome: Outcome) -> None:
                 limit = f"{round(work.timeout * 1000)}ms"
                 session.execute("SELECT set_config('statement_timeout', %s, true)", [limit])
             mine = session.value("SELECT pg_catalog.pg_current_xact_id()::text")
-            session.execute(work.sql)
+            if work.values:
+                session.script(work.sql, {**work.values, "run": work.run})
+            else:
+                session.execute(work.sql)
             if session.value("SELECT pg_catalog.pg_current_xact_id()::text") != mine:
                 raise DataError("the SQL ends its transaction by itself (COMMIT or ROLLBACK): leave that out")
             session.execute("SET LOCAL search_path = pg_catalog")

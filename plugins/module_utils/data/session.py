@@ -116,6 +116,11 @@ class Session:
         with explained(self.login):
             return self.connection.execute(statement, values)
 
+    def script(self, statements: str, values: Mapping[str, Any]) -> None:
+        """Run one or more statements with the values filled in on this side, which a server does for single statements only."""
+        with explained(self.login):
+            psycopg.ClientCursor(self.connection).execute(statements, values)
+
     def rows(self, statement: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
         """Return all rows of a statement, each a tuple."""
         with explained(self.login):
