@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from imports import TABLES, Importer
 from server import Server, newest_binaries, running
 
 from ansible_collections.plano.delivery.plugins.module_utils.data.session import Session
@@ -37,3 +39,12 @@ def application(server: Server, database: str) -> Iterator[Session]:
     """A session of the application."""
     with server.session(database, "app", "") as found:
         yield found
+
+
+@pytest.fixture
+def importer(server: Server, database: str, session: Session, tmp_path: Path) -> Importer:
+    """Imports into the sample backend's tables, which are empty."""
+    for statement in TABLES.split(";\n"):
+        if statement.strip():
+            session.execute(statement)
+    return Importer(server, database, tmp_path)

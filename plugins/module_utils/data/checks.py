@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
-from . import catalog, rules
+from . import catalog, home, rules, violations
 from .errors import ServerError
 from .names import Table, identifiers
 from .rules import Finding, Known, Place, Rule, Shape
 from .session import Session
-from .violations import Violation
+from .violations import MOST, Violation
 
 # Counting duplicates of a million rows wants its hash table in memory; compiling such statements costs more than it saves.
 SETTINGS = {"work_mem": "64MB", "jit": "off"}
@@ -225,3 +226,60 @@ def _seconds(session: Session) -> float:
 
 def _is_rules_own(error: ServerError) -> bool:
     return error.state.startswith(_RULES_OWN)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a look at live tables has found."""
+
+    findings: list[Finding]
+    kept: int = 0
+    changed: bool = False
+
+    @property
+    def broken(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.breaks]
+
+
+def look(
+    session: Session,
+    items: Any,
+    checkpoint: Mapping[Table, Known],
+    keep_as: str = "",
+    most: int = MOST,
+    write: bool = True,
+) -> Report:
+    """Judge rules on live tables. With *keep_as* the keys of failing rows are written down under that name, unless not *write*.
+
+    Raises RuleError, ServerError.
+    """
+    eyes = Eyes(session)
+    asked = rules.parse(items, eyes)
+    before = [rule.name for rule in asked if rule.options.get("against") == rules.BEFORE]
+    if before:
+        raise rules.RuleError(
+            [f"rule {name}: against before is for an import; here it is against: checkpoint" for name in before]
+        )
+
+    def place_of(rule: Rule) -> Place:
+        if not rule.table.schema:
+            return Place(rule.table, "", Shape({}))
+        return Place(rule.table, rule.table.sql, eyes(rule.table) or Shape({}))
+
+    findings = evaluate(session, asked, place_of, lambda rule: checkpoint.get(rule.table))
+    keys = [
+        key
+        for finding in findings
+        if keep_as and not finding.passed
+        for key in failing(session, finding, place_of(finding.rule), most)
+    ]
+    if not keep_as:
+        return Report(findings)
+    known = set(violations.kept(session, keep_as)) if home.exists(session) else set()
+    changed = known != set(keys)
+    if changed and write:
+        home.ensure(session)
+        with session.transaction():
+            violations.clear(session, keep_as)
+            violations.keep(session, keep_as, keys)
+    return Report(findings, len(keys), changed)

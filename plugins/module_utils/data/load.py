@@ -92,6 +92,7 @@ class Job:
     before: Sequence[str] = ()
     after: Sequence[str] = ()
     rules: Any = ()
+    checkpoint: Mapping[Table, Known] = field(default_factory=dict)
     on_bad_row: str = FAIL
     max_bad_rows: Limit = field(default_factory=Limit)
     checks: Sequence[dict[str, Any]] = ()
@@ -155,6 +156,20 @@ class Result:
             "seconds": {phase: round(seconds, 3) for phase, seconds in self.seconds.items()},
             "reason": self.reason,
             "staging": self.staging,
+        }
+
+    def diff(self) -> dict[str, str]:
+        """Return what changes in live data, in counts."""
+        told = [
+            f"{name}: {self.rows[name]}\n"
+            for name in ("inserted", "updated", "deleted")
+            if self.changed and self.rows.get(name)
+        ]
+        return {
+            "before_header": str(self.target),
+            "after_header": str(self.target),
+            "before": "",
+            "after": "".join(told),
         }
 
     @contextlib.contextmanager
@@ -451,7 +466,7 @@ class _Import:
     ) -> tuple[list[Finding], list[Violation]]:
         """Judge rules; return what is found of those a user gave and of those that are broken, and the failing keys."""
         place = self.place(staging)
-        found = checks.evaluate(self.session, asked, place, lambda rule: known.get(rule.table))
+        found = checks.evaluate(self.session, asked, place, lambda rule: known_at(rule, known, self.job.checkpoint))
         keys = [
             violation
             for finding in found
@@ -481,7 +496,8 @@ class _Import:
             }
             raise _Rollback
         result.outcome = HELD if any(finding.breaks for finding in result.findings) else ACCEPTED
-        result.changed = True
+        result.reason = _reason(result.findings)
+        result.changed = result.outcome == ACCEPTED
         result.planned = True
 
     def run(self, page: Page) -> None:
@@ -789,6 +805,11 @@ def _mend_book(book: Book, page: Page, result: Result, past: runs.Run | None) ->
             failures=past.details.get("failures", []),
             seconds=0.0,
         )
+
+
+def known_at(rule: Rule, before: Mapping[Table, Known], checkpoint: Mapping[Table, Known]) -> Known | None:
+    """Return what *rule*'s table was like at the time that the rule compares with."""
+    return (checkpoint if rule.options.get("against") == rules.CHECKPOINT else before).get(rule.table)
 
 
 def _let_be(_session: Session, _table: str) -> None:

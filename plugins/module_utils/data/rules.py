@@ -12,6 +12,7 @@ Everything here is pure. A rule has one of three forms in SQL, in the order of w
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
@@ -359,7 +360,7 @@ class _Reader:
         self._against(found)
 
     def _against(self, found: dict[str, Any]) -> None:
-        found.setdefault("against", BEFORE)
+        found.setdefault("against", BEFORE if self._target else CHECKPOINT)
         if found["against"] not in (BEFORE, CHECKPOINT):
             self.fault(f"against is {found['against']!r}; it must be {BEFORE} or {CHECKPOINT}")
 
@@ -481,8 +482,8 @@ def judge(rule: Rule, found: Any, known: Known | None) -> tuple[int, str]:
             return 0, f"the rows at the {options['against']} are not known"
         least = None if least is None else known.rows + known.rows * least
         most = None if most is None else known.rows + known.rows * most
-    short = 0 if least is None else max(0, -int((found - least) // 1))
-    over = 0 if most is None else max(0, -int((most - found) // 1))
+    short = 0 if least is None else max(0, math.ceil(least - found))
+    over = 0 if most is None else max(0, math.ceil(found - most))
     return short + over, ""
 
 

@@ -337,13 +337,12 @@ def _whole(data: bytes, dialect: Dialect, quote: bytes, last: bool) -> int:
         raise Doubt("text behind a quoted value")
     if last and not len(parts) % 2:
         raise Doubt("a quote that is never closed")
-    behind = 0
-    for number in range(len(parts) - 1, -1, -1):
-        if number % 2 == 0:
-            found = parts[number].rfind(b"\n")
-            if found >= 0:
-                return len(data) - behind - len(parts[number]) + found + 1
-        behind += len(parts[number]) + 1
+    within, end = not len(parts) % 2, len(data)
+    while (found := data.rfind(b"\n", 0, end)) >= 0:
+        within ^= data.count(quote, found, end) % 2 == 1
+        if not within:
+            return found + 1
+        end = found
     return 0
 
 
@@ -417,14 +416,12 @@ class _Csv:
         self._lines = lines
         self._dialect = dialect
         self._name = name
-        quote, escape = re.escape(dialect.quote), re.escape(dialect.escapes)
-        if dialect.quote == dialect.escapes:
-            value = f"[^{quote}]*(?:{quote}{quote}[^{quote}]*)*"
+        quote, escape = re.escape(dialect.quote or _NO_QUOTE), re.escape(dialect.escapes or _NO_QUOTE)
+        if quote == escape:
+            value = f"([^{quote}]*(?:{quote}{quote}[^{quote}]*)*){quote}(?!{quote})"
         else:
-            value = f"(?:[^{quote}{escape}]|{escape}[{quote}{escape}]|{escape}(?![{quote}{escape}]))*"
-        self._value = re.compile(
-            f"({value}){quote}(?!{quote})" if dialect.quote == dialect.escapes else f"({value}){quote}", re.DOTALL
-        )
+            value = f"((?:[^{quote}{escape}]|{escape}[{quote}{escape}]|{escape}(?![{quote}{escape}]))*){quote}"
+        self._value = re.compile(value, re.DOTALL)
         self._escaped = re.compile(f"{escape}([{quote}{escape}])")
 
     def records(self, width: int) -> Iterator[Record]:

@@ -65,6 +65,16 @@ def keep(session: Session, run: str, found: Iterable[Violation]) -> None:
         )
 
 
+def kept(session: Session, run: str) -> list[Violation]:
+    """Return the violations of *run*; none when the table is not there yet."""
+    if not session.value("SELECT to_regclass('plano_delivery.violation')"):
+        return []
+    rows = session.rows(
+        "SELECT rule, severity, target, place, key, row FROM plano_delivery.violation WHERE run = %s", [run]
+    )
+    return [Violation(*row) for row in rows]
+
+
 def purge(session: Session, days: float) -> None:
     """Remove what is older than *days* days: it is client data, and nobody looks at it for ever."""
     for table in ("violation", "quarantine"):
