@@ -155,6 +155,10 @@ bench-monitoring: setup artifacts images ## Measure monitoring: first converge, 
 bench-artifact: setup ## Measure how an artifact of 50 MB comes to the store
 	@PYTHONPATH=.cache/collections $(VENV)/bin/python tests/bench/artifact.py $(ARGS)
 
+.PHONY: bench-data-import
+bench-data-import: setup ## Measure a guarded import of 1M rows with 10 rules beside a bare COPY
+	@PYTHONPATH=.cache/collections $(VENV)/bin/python tests/bench/data_import.py $(ARGS)
+
 .PHONY: dashboards
 dashboards: setup ## Write Grafana's dashboards anew from tools/dashboards
 	@PYTHONPATH=tools $(VENV)/bin/python -m dashboards

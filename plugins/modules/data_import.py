@@ -50,7 +50,6 @@ options:
   dialect:
     description: How the file is written.
     type: dict
-    default: {}
     suboptions:
       delimiter:
         description: What stands between values; one ASCII character.
@@ -267,7 +266,7 @@ OPTIONS = {
     "content": {"type": "str", "no_log": True},
     "target": {"type": "str", "required": True},
     "format": {"type": "str", "choices": ["csv", "jsonl", "sql"], "default": "csv"},
-    "dialect": {"type": "dict", "default": {}, "options": DIALECT, "apply_defaults": True},
+    "dialect": {"type": "dict", "options": DIALECT, "apply_defaults": True},
     "columns": {"type": "dict", "default": {}},
     "ignore": {"type": "list", "elements": "str", "default": []},
     "key": {"type": "list", "elements": "str", "default": [], "no_log": False},

@@ -111,6 +111,29 @@ def test_a_rule_that_breaks_live_takes_it_back_before_anybody_sees_it(
         importer(HEADER + ANA + BEA, run=of(2), rules=[])
 
 
+def test_live_rows_are_named_by_the_key_of_the_file(importer: Importer, session: Session) -> None:
+    rules = [
+        {"name": "ends", "check": "not_null", "column": "valid_until", "on": "live", "severity": "warn"},
+        {"name": "small", "check": "row_count_change", "max": "10%"},
+    ]
+    importer(HEADER + ANA)
+    assert importer(HEADER + BEA, run=of(2), rules=rules).outcome == "reverted"
+    assert session.rows("SELECT rule, severity, key FROM plano_delivery.violation") == [("ends", "warn", "c1")]
+    assert importer(HEADER + BEA, run=of(3), rules=rules[:1]).failures == [
+        {"rule": "ends", "severity": "warn", "rows": 1}
+    ]
+    assert runs.find(session, of(3)).details["failures"] == [{"rule": "ends", "severity": "warn", "rows": 1}]
+
+
+def test_tables_that_must_not_change(importer: Importer, session: Session) -> None:
+    rule = {"name": "kept", "check": "checksum_unchanged", "table": "public.imports"}
+    result = importer(HEADER + ANA, rules=[rule])
+    assert (result.outcome, "rule kept" in result.reason) == ("reverted", True)
+    assert importer(HEADER + ANA, run=of(2), rules=[{**rule, "table": "public.clients"}]).outcome == "reverted"
+    session.execute("CREATE TABLE public.other (a int)")
+    assert importer(HEADER + ANA, run=of(3), rules=[{**rule, "table": "public.other"}]).outcome == "accepted"
+
+
 def test_check_mode_tells_it_all_and_changes_nothing(importer: Importer, session: Session) -> None:
     result = importer(HEADER + ANA + BEA, check=True)
     assert (result.outcome, result.changed, result.rows["inserted"]) == ("accepted", True, 2)

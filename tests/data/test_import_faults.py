@@ -9,10 +9,11 @@ import os
 import random
 import signal
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from imports import ANA, BEA, HEADER, RUN, Importer, clients, leftovers, of
+from imports import ANA, BEA, HEADER, RUN, WHO, Importer, clients, leftovers, of
 from server import Server
 
 from ansible_collections.plano.delivery.plugins.module_utils.data import load, runs, staging
@@ -185,6 +186,17 @@ def test_a_file_that_is_still_being_written(
             importer(HEADER + ANA)
     assert clients(session) == []
     assert leftovers(session) == []
+
+
+def test_a_disk_without_room(
+    importer: Importer, session: Session, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.sql("GRANT pg_read_all_settings TO owner")
+    local = replace(server.login(importer.database), host="", socket=str(server.folder))
+    monkeypatch.setattr(load, "ROOM", 1 << 50)
+    with pytest.raises(DataError, match=r"/data has \d+ MiB free, and .*clients.csv wants \d+"):
+        load.import_file(local, importer.job(HEADER + ANA), WHO, importer.book)
+    assert importer.book.entries() == []
 
 
 def test_what_was_staged_for_nothing_is_swept(importer: Importer, session: Session) -> None:

@@ -104,7 +104,7 @@ def failing(session: Session, finding: Finding, place: Place, most: int) -> list
         found = _user_rows(session, statement) if rule.check == "query" else session.rows(statement)
     if rule.check == "query":
         found = [(key[1:-1] if key.startswith("(") else key, row) for key, row in found]
-    return [Violation(rule.name, rule.severity, str(rule.table), finding.where, key, row) for key, row in found]
+    return [Violation(rule.name, rule.severity, rule.subject, finding.where, key, row) for key, row in found]
 
 
 def content(session: Session, place: Place) -> Known:

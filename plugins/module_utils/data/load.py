@@ -137,11 +137,7 @@ class Result:
 
     @property
     def failures(self) -> list[dict[str, Any]]:
-        return [
-            {"rule": finding.rule.name, "severity": finding.rule.severity, "rows": finding.failures}
-            for finding in self.findings
-            if not finding.passed
-        ]
+        return failures(self.findings)
 
     def told(self) -> dict[str, Any]:
         """Return it as a module's result."""
@@ -179,6 +175,15 @@ class Result:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+
+
+def failures(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Return the broken ones as the log and the ledger keep them."""
+    return [
+        {"rule": finding.rule.name, "severity": finding.rule.severity, "rows": finding.failures}
+        for finding in findings
+        if not finding.passed
+    ]
 
 
 class _Broken(Exception):
@@ -454,7 +459,11 @@ class _Import:
                 return Place(rule.table, staging.sql, shape, STAGING)
             if not rule.table.schema:
                 return Place(rule.table, "", Shape({}))
-            return Place(rule.table, rule.table.sql, eyes(rule.table) or Shape({}))
+            shape = eyes(rule.table) or Shape({})
+            if rule.table == self.job.target and self.made.key:
+                # What the file calls its rows by: a number that a row has only until it is rolled back helps nobody.
+                shape = replace(shape, key=self.made.key.columns)
+            return Place(rule.table, rule.table.sql, shape)
 
         return find
 
@@ -603,7 +612,12 @@ class _Import:
             if any(finding.breaks for finding in found):
                 raise _Broken(found, more)
             violations.keep(session, result.run, keys + more)
-            runs.finish(session, result.run, runs.CONFIRMED, self._details())
+            runs.finish(
+                session,
+                result.run,
+                runs.CONFIRMED,
+                {"rows": result.rows, "failures": failures(result.findings + found)},
+            )
             session.execute(f"DROP TABLE {staging.sql}")
         return found
 

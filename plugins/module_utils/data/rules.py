@@ -104,6 +104,11 @@ class Rule:
     on: str = STAGING
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def subject(self) -> str:
+        """The table it is about, empty for a query that names none."""
+        return str(self.table) if self.table.schema else ""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -129,7 +134,7 @@ class Finding:
         return {
             "rule": self.rule.name,
             "check": self.rule.check,
-            "table": str(self.rule.table),
+            "table": self.rule.subject,
             "where": self.where,
             "severity": self.rule.severity,
             "failures": self.failures,
@@ -142,8 +147,9 @@ class Finding:
     def __str__(self) -> str:
         if self.fault:
             return f"rule {self.rule.name} cannot be judged: {self.fault}"
+        of = self.rule.subject and f" of {self.rule.subject}"
         return (
-            f"rule {self.rule.name} ({self.rule.check} of {self.rule.table}) is broken by {self.failures} of {self.total} rows,"
+            f"rule {self.rule.name} ({self.rule.check}{of}) is broken by {self.failures} of {self.total} rows,"
             f" {self.rule.limit} may"
         )
 
