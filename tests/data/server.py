@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.plano.delivery.plugins.module_utils.data.session import Login, Session, connect
 
@@ -105,6 +108,23 @@ class Server:
     def session(self, database: str, user: str = "data", role: str = "owner", **more: float) -> Session:
         """Log in; the application does so as ``session(name, "app", "")``."""
         return connect(self.login(database, user, role, **more))
+
+
+def as_ansible(module: str, arguments: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Run a module in a process of its own, with its arguments on stdin as Ansible gives them; return its exit code and its result."""
+    name = f"ansible_collections.plano.delivery.plugins.modules.{module}"
+    done = subprocess.run(
+        [sys.executable, "-m", name],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.strip(), done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, result
 
 
 def newest_binaries() -> Path | None:

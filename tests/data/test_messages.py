@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server import Server
+from server import PASSWORD, Server, as_ansible
 
 from ansible_collections.plano.delivery.plugins.module_utils.data import home, runs
 from ansible_collections.plano.delivery.plugins.module_utils.data.errors import DataError, ServerError
@@ -361,3 +361,20 @@ def test_texts_of_ones_own(tell: Tell, mail: Any) -> None:
             tell(texts=said)
     with pytest.raises(DataError, match="there is no text in 'fr', only in en, pt-BR"):
         tell(default_language="fr")
+
+
+def test_as_ansible_runs_it_no_address_is_told(server: Server, database: str, people: Session, mail: Any) -> None:
+    mail.answers["bob@example.com"] = "550 <bob@example.com> is unknown here"
+    login = {"login_db": database, "login_host": "127.0.0.1", "login_port": server.port, "login_user": "data"}
+    arguments = {
+        **login, "login_password": PASSWORD, "session_role": "owner", "run": "r1", "recipients_query": QUERY,
+        "mail": {"host": "127.0.0.1", "port": mail.server_address[1], "sender": "plano@plano.example", "starttls": False},
+    }  # fmt: skip
+    code, result = as_ansible("data_message", {**arguments, "_ansible_check_mode": True})
+    assert (code, result["changed"], result["sent"], mail.heard) == (0, True, {"en": 2, "pt-BR": 1}, [])
+    code, result = as_ansible("data_message", arguments)
+    assert (code, result["sent"], result["refused"]) == (0, {"en": 1, "pt-BR": 1}, 1)
+    assert "@example.com" not in json.dumps(result)
+    assert PASSWORD not in json.dumps(result)
+    code, result = as_ansible("data_message", {**arguments, "webhook": {"url": "http://127.0.0.1/S3CRET"}})
+    assert (code, "mutually exclusive" in result["msg"], "S3CRET" in json.dumps(result)) == (1, True, False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server import Server
+from server import PASSWORD, Server, as_ansible
 
 from ansible_collections.plano.delivery.plugins.module_utils.data import facts, home, runs
 from ansible_collections.plano.delivery.plugins.module_utils.data.book import Book
@@ -127,3 +127,20 @@ def test_a_run_that_is_not_there(session: Session) -> None:
     home.ensure(session)
     with pytest.raises(DataError, match="run r1 is not in the log"):
         facts.gather(session, "r1")
+
+
+def test_as_ansible_runs_it(server: Server, database: str, story: Book, tmp_path: Path) -> None:
+    login = {"login_db": database, "login_host": "127.0.0.1", "login_port": server.port, "login_user": "data"}
+    arguments = {
+        **login,
+        "login_password": PASSWORD,
+        "session_role": "owner",
+        "run": "r1",
+        "folder": str(tmp_path / "reports"),
+    }
+    code, result = as_ansible("data_report", arguments)
+    assert (code, result["changed"], result["state"]) == (0, True, "reverted")
+    assert Path(result["paths"][1]).read_text().startswith("<!DOCTYPE html>")
+    code, result = as_ansible("data_report", {**arguments, "run": "r 2"})
+    assert (code, result["failed"]) == (1, True)
+    assert PASSWORD not in json.dumps(result)

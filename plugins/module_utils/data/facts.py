@@ -90,6 +90,7 @@ def gather(
 
     All that is read of the database is of one moment. What other parts keep is read where it is there.
     """
+    login = session.login
     with session.transaction():
         session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         there = {
@@ -99,7 +100,7 @@ def gather(
         }
         found = runs.find(session, run) if "run" in there else None
         if found is None:
-            raise DataError(f"run {run} is not in the log of {session.login.place}")
+            raise DataError(f"run {run} is not in the log of {login.place}")
         related = _related(session, found)
         names = [found.id, *(each.id for each in related)]
         changes = _changes(session, names) if there >= {"action", "logged"} else []
@@ -108,7 +109,7 @@ def gather(
         return Facts(
             run=found,
             related=tuple(related),
-            place=session.login.place,
+            place=f"{login.database} ({login.host or login.socket}:{login.port})",
             timeline=tuple(sorted([*_past([found, *related], entries, checkpoint), *told_at])),
             rules=tuple(_broken(found.details)),
             rows={name: count for name, count in (found.details.get("rows") or {}).items() if isinstance(count, int)}

@@ -30,7 +30,7 @@ UNDO = runs.Run("u1", "undo", "confirmed", "run r1", "bob", "", "c-2", "1.2.0", 
 FACTS = Facts(
     run=RUN,
     related=(UNDO,),
-    place="database shop on db1:5432",
+    place="shop (db1:5432)",
     timeline=(
         Moment(AT, "r1", "import", "begun"),
         Moment(AT + timedelta(minutes=4), "r1", "import", "reverted", "dates: 3"),
