@@ -12,6 +12,7 @@ from typing import Any, Mapping
 from .data import checkpoint, erasure, home, leftovers, log, restore
 from .data.book import ROOT, Book
 from .data.checkpoint import Place
+from .data.errors import DataError
 from .data.manifest import check_name
 from .data.offsite import Offsite
 from .data.runs import Stamp
@@ -70,9 +71,12 @@ def restored(params: Mapping[str, Any], check: bool, login: Login, stamp: Stamp,
     book = Book(login.database, books)
     place = place_of(params, login, sealed=False)
     state = params["state"]
+    if params["keep"] < 0:
+        raise DataError(f"keep {params['keep']}: give the number of sets of replaced schemas that stay, 0 or more")
     with connect(login) as session:
         if state == "cleaned":
-            leftovers.settle(session, book, () if check else ("restore", "drill"), stamp)
+            if not check:
+                leftovers.settle(session, book, stamp, place.standing)
             return restore.cleaned(session, params["keep"], check)
         order = restore.Order(
             check_name(params["checkpoint"]), params["confirm"], params["run_id"], params["allow_loss"], params["keep"]

@@ -392,7 +392,10 @@ def test_the_copy_in_s3_brings_a_lost_checkpoint_back(
     assert checkpoint.present(odd, there, Order("before", SCHEMAS), book(tmp_path, database), WHO)["changed"] is False
     shutil.rmtree(there.folder)
     odd.execute("TRUNCATE public.clients CASCADE")
-    restore.restored(odd, there, restore.Order("before", "before", allow_loss=True), book(tmp_path, database), WHO)
+    order = restore.Order("before", "before", allow_loss=True)
+    assert restore.restored(odd, there, order, book(tmp_path, database), WHO, check=True)["plan"]["refused"] == []
+    assert not there.folder.exists()
+    restore.restored(odd, there, order, book(tmp_path, database), WHO)
     assert odd.value("SELECT count(*) FROM public.orders") == 507
     checkpoint.absent(odd, there, "before", book(tmp_path, odd.login.database), WHO)
     assert "Contents" not in client.list_objects_v2(Bucket="copies")

@@ -80,10 +80,12 @@ class Place:
     def protected(self, name: str) -> bool:
         return (self.of(name) / PROTECTED).exists()
 
-    def need(self, name: str) -> Manifest:
-        """Return the manifest of *name*, fetched from s3 when only the copy there is left. Raises DataError."""
+    def need(self, name: str, check: bool = False) -> Manifest:
+        """Return the manifest of *name*; when only the copy in s3 is left, that is fetched, but for a *check*. Raises DataError."""
         found = self.find(name)
         if found is None and self.offsite is not None and self.offsite.has(name):
+            if check:
+                return self.offsite.manifest(name)
             self.make()
             self.offsite.download(name, self.folder, self.jobs)
             found = self.find(name)
@@ -91,6 +93,21 @@ class Place:
             known = ", ".join(self.names()) or "none"
             raise DataError(f"there is no checkpoint {name} of {self.database} in {self.folder} (there: {known})")
         return found
+
+    def standing(self, name: str) -> dict[str, Any] | None:
+        """Return what the ledger tells of a checkpoint that is there, None when it is not."""
+        try:
+            found = self.find(name)
+        except DataError:
+            return None
+        if found is None:
+            return None
+        return {
+            "seconds": found.seconds["total"],
+            "bytes": found.stored_bytes,
+            "verified": True,
+            "digest": found.digest,
+        }
 
     def prove(self, found: Manifest) -> None:
         """Check the key, then every byte of the checkpoint. Raises DataError."""
@@ -153,7 +170,7 @@ def present(
     plan = _plan(session, place, order)
     if check:
         return {"changed": True, "plan": plan, "pruned": _prunable(place, order)}
-    leftovers.settle(session, book, ("checkpoint",), stamp, place.names())
+    leftovers.settle(session, book, stamp, place.standing)
     with book.change(order.name, "checkpoint", stamp.change) as page:
         page.write("begun")
         try:
@@ -212,7 +229,7 @@ def remove(session: Session, place: Place, name: str) -> None:
 
 def protect(session: Session, place: Place, name: str, wanted: bool, check: bool = False) -> dict[str, Any]:
     """Protect a checkpoint from retention and removal, or no longer."""
-    found = place.need(name)
+    found = place.need(name, check)
     changed = place.protected(name) is not wanted
     if changed and not check:
         _mark(place, name, wanted)
@@ -223,9 +240,10 @@ def protect(session: Session, place: Place, name: str, wanted: bool, check: bool
 
 def verify(place: Place, name: str, book: Book, stamp: Stamp, check: bool = False) -> dict[str, Any]:
     """Read every byte of a checkpoint and write down what came of it. Raises DataError for a damaged one."""
-    found = place.need(name)
+    found = place.need(name, check)
     if check:
-        place.prove(found)
+        if place.of(name).is_dir():
+            place.prove(found)
         return {"changed": False, "checkpoint": found.summary()}
     with book.change(name, "verify", stamp.change) as page:
         try:
@@ -302,13 +320,7 @@ def _there(
             home.ensure(session)
             _finish(session, place, order, found, nowhere)
             if not written:
-                page.write(
-                    "confirmed",
-                    seconds=found.seconds["total"],
-                    bytes=found.stored_bytes,
-                    verified=True,
-                    digest=found.digest,
-                )
+                page.write("confirmed", **(place.standing(order.name) or {}))
     return {
         "changed": changed,
         "checkpoint": {**found.summary(), "protected": order.protect or place.protected(order.name)},

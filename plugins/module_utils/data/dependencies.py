@@ -60,6 +60,10 @@ _LOOSE_15 = """
 SELECT 'publication ' || p.pubname || ' of schema ' || n.nspname FROM pg_publication_namespace r JOIN pg_publication p ON p.oid = r.pnpubid
  JOIN pg_namespace n ON n.oid = r.pnnspid WHERE n.nspname = ANY(%(schemas)s) ORDER BY 1
 """
+_FOREIGN = """
+SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY(%(schemas)s) AND c.relkind = 'f' ORDER BY 1
+"""
 _REGISTERED = """
 SELECT format('%%I.%%I.%%I', n.nspname, c.relname, a.attname) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
  JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = a.atttypid
@@ -70,7 +74,8 @@ SELECT format('%%I.%%I.%%I', n.nspname, c.relname, a.attname) FROM pg_attribute 
 
 def needs(session: Session, schemas: Sequence[str]) -> list[str]:
     """Return what in *schemas* needs an object of another schema; without that, a copy cannot be restored alone."""
-    return [f"{what} needs {other}" for what, other in session.rows(_CROSSING.format(_OUT), _of(schemas))]
+    found = [f"{what} needs {other}" for what, other in session.rows(_CROSSING.format(_OUT), _of(schemas))]
+    return found + [f"foreign table {row[0]} needs its server" for row in session.rows(_FOREIGN, _of(schemas))]
 
 
 def dependents(session: Session, schemas: Sequence[str]) -> list[str]:

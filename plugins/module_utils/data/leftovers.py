@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from . import home, runs
 from .book import Book
@@ -17,6 +17,7 @@ from .session import Session, connect
 
 # Everything that changes schemas as a whole stands in this lock.
 RESTORE = "restore"
+OPERATIONS = ("checkpoint", "restore", "drill")
 
 
 def application(suffix: str) -> str:
@@ -74,17 +75,44 @@ def drop(session: Session, suffix: str, scratch: str | None, schemas: Sequence[s
     session.execute("DELETE FROM plano_delivery.restore WHERE suffix = %s AND state = 'loading'", [suffix])
 
 
-def settle(session: Session, book: Book, operations: Sequence[str], stamp: Stamp, standing: Sequence[str] = ()) -> None:
-    """Let the ledger tell how operations ended whose process was killed: as the database knows it, or as the names *standing* show."""
-    last: dict[tuple[str, str], dict[str, Any]] = {}
-    for entry in book.entries():
-        last[(entry.get("operation", ""), entry["release"])] = entry
-    for (operation, what), entry in last.items():
-        if operation in operations and entry["state"] == "begun":
-            run = runs.find(session, what) if home.exists(session) else None
-            good = what in standing or (run is not None and run.state == runs.CONFIRMED)
-            with book.change(what, operation, stamp.change) as page:
-                page.write("confirmed" if good else "failed", reason=None if good else "interrupted")
+def settle(session: Session, book: Book, stamp: Stamp, standing: Callable[[str], dict[str, Any] | None]) -> None:
+    """Let the ledger tell how operations ended whose process was killed.
+
+    A checkpoint has ended well when *standing* knows it, and says how; a run when the database has it as confirmed. One that is under way
+    holds the book, so that nobody calls it ended. Raises Busy.
+    """
+    for operation, what in _open(book):
+        with book.change(what, operation, stamp.change) as page:
+            if (operation, what) not in _open(book):  # it ended while this was looking
+                continue
+            good = (
+                standing(what)
+                if operation == "checkpoint"
+                else _confirmed(session, what)
+                if operation == "restore"
+                else None
+            )
+            if good is not None:
+                page.write("confirmed", **good)
+            else:
+                page.write("failed", reason="interrupted")
+
+
+def _open(book: Book) -> list[tuple[str, str]]:
+    """Return the operations of this part that have begun and not ended."""
+    last = {(entry.get("operation", ""), entry["release"]): entry["state"] for entry in book.entries()}
+    return [key for key, state in last.items() if key[0] in OPERATIONS and state == "begun"]
+
+
+def _confirmed(session: Session, run: str) -> dict[str, Any] | None:
+    found = runs.find(session, run) if home.exists(session) else None
+    if found is None or found.state != runs.CONFIRMED or found.ended is None:
+        return None
+    return {
+        "target": found.details.get("checkpoint"),
+        "seconds": (found.ended - found.began).total_seconds(),
+        "kept": found.details.get("kept") or None,
+    }
 
 
 def _rows(session: Session) -> list[Any]:

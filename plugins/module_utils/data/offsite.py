@@ -56,6 +56,14 @@ class Offsite:
         """Whether there is a whole copy."""
         return self._head(self._client(), self._key(name, manifest.FILE)) is not None
 
+    def manifest(self, name: str) -> Manifest:
+        """Read the manifest of the copy of *name*. Raises DataError."""
+        with self._explained():
+            data: bytes = (
+                self._client().get_object(Bucket=self.bucket, Key=self._key(name, manifest.FILE))["Body"].read()
+            )
+        return manifest.decode(data, f"{self.url}/{name}/{manifest.FILE}")
+
     def upload(self, made: Manifest, folder: Path, jobs: int) -> None:
         """Bring the checkpoint in *folder* there; what is there already is not sent again. Raises DataError."""
         client = self._client()

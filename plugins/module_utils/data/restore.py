@@ -80,11 +80,11 @@ def restored(
     at: Callable[[str], None] = nowhere,
 ) -> dict[str, Any]:  # fmt: skip
     """Replace the checkpoint's schemas by what they were; return what a module tells of it. Raises DataError; then nothing was replaced."""
-    found = place.need(order.checkpoint)
     run = runs.check_id(order.run or run_name("restore", order.checkpoint))
     known = runs.find(session, run) if home.exists(session) else None
     if known is not None and known.state == runs.CONFIRMED:
-        return {"changed": False, "run": run, "checkpoint": found.summary(), **known.details}
+        return {"changed": False, "run": run, **known.details}
+    found = place.need(order.checkpoint, check)
     look = look_at(session, found.schemas, place.jobs)
     losses = first_losses(found, look)
     plan = _plan(session, place, order, found, look, losses)
@@ -94,7 +94,7 @@ def restored(
         raise DataError(
             f"checkpoint {order.checkpoint} is not restored: {'; '.join(plan['refused'][:10])}. Nothing was changed"
         )
-    leftovers.settle(session, book, ("restore", "drill"), stamp)
+    leftovers.settle(session, book, stamp, place.standing)
     with _noted(book, run, "restore", stamp, order.checkpoint) as page:
         began = time.monotonic()
         result = _restore(session, place, order, found, look, run, stamp, after_swap, at)
@@ -169,7 +169,7 @@ def swapped_back(
                     )
                 session.execute("DELETE FROM plano_delivery.restore WHERE suffix = %s", [chosen["suffix"]])
                 kept = swap.rename(session)
-                details = {"kept": kept, "losses": [loss.told() for loss in losses]}
+                details = {"checkpoint": order.checkpoint, "kept": kept, "losses": [loss.told() for loss in losses]}
                 runs.finish(session, run, runs.CONFIRMED, details)
                 if after_swap is not None:
                     after_swap(session)
@@ -192,10 +192,10 @@ def drilled(
     at: Callable[[str], None] = nowhere,
 ) -> dict[str, Any]:
     """Prove that a checkpoint can be restored: all of it into a scratch database, compared, dropped. The live data is not looked at."""
-    found = place.need(order.checkpoint)
+    found = place.need(order.checkpoint, check)
     if check:
         return {"changed": False, "checkpoint": found.summary()}
-    leftovers.settle(session, book, ("restore", "drill"), stamp)
+    leftovers.settle(session, book, stamp, place.standing)
     with _noted(book, order.checkpoint, "drill", stamp) as page, session.alone(leftovers.RESTORE):
         began = time.monotonic()
         home.ensure(session)
@@ -431,7 +431,7 @@ def _swap(
         at("rename")
         kept = _Swap(loading.suffix, run, found.name, loading.schemas, tables).rename(session)
         details = {
-            "kept": kept, "losses": [loss.told() for loss in losses if loss.lost], "erased": {str(table): rows for table, rows in erased.items()},
+            "checkpoint": found.name, "kept": kept, "losses": [loss.told() for loss in losses if loss.lost], "erased": {str(table): rows for table, rows in erased.items()},
         }  # fmt: skip
         runs.finish(session, run, runs.CONFIRMED, details)
         if after_swap is not None:
