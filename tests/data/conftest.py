@@ -3,13 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import secrets
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from copying import fill
 from imports import TABLES, Importer
 from server import Server, newest_binaries, running
 
+from ansible_collections.plano.delivery.plugins.module_utils.data.seal import Seal
 from ansible_collections.plano.delivery.plugins.module_utils.data.session import Session
 
 
@@ -48,3 +52,27 @@ def importer(server: Server, database: str, session: Session, tmp_path: Path) ->
         if statement.strip():
             session.execute(statement)
     return Importer(server, database, tmp_path)
+
+
+@pytest.fixture
+def odd(session: Session) -> Session:
+    """A database with everything that a copy can get wrong."""
+    fill(session)
+    return session
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> dict[str, Seal]:
+    """A seal of each method, and others with another key."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.key").write_text(secrets.token_hex(32) + "\nsecond line\n")
+        subprocess.run(["age-keygen", "-o", tmp_path / f"{name}.age"], check=True, capture_output=True)
+    recipient = subprocess.run(
+        ["age-keygen", "-y", tmp_path / "a.age"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    return {
+        "age": Seal("age", str(tmp_path / "a.age"), recipient),
+        "openssl": Seal("openssl", str(tmp_path / "a.key")),
+        "other age": Seal("age", str(tmp_path / "b.age")),
+        "other openssl": Seal("openssl", str(tmp_path / "b.key")),
+    }

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from copying import SCHEMAS, WHO, book, content, fill, place, put_back, take
+from copying import SCHEMAS, WHO, book, content, place, put_back, take
 from server import Server
 
 from ansible_collections.plano.delivery.plugins.module_utils.data import (
@@ -54,13 +54,6 @@ LOST = STEPS if KILLS else ("definitions", "load", "compare", "look", "commit", 
 KILLED = (
     (*STEPS, *[f"random {n}" for n in range(KILLS)]) if KILLS else ("load", "commit", "prune", "random 1", "random 2")
 )
-
-
-@pytest.fixture
-def odd(session: Session) -> Session:
-    """A database with everything that a copy can get wrong."""
-    fill(session)
-    return session
 
 
 @pytest.fixture
@@ -249,29 +242,24 @@ def test_a_lock_that_is_not_given(plain: Session, server: Server, tmp_path: Path
     assert plain.value("SELECT count(*) FROM public.orders") == 99
 
 
-@pytest.mark.parametrize(
-    "tie, words",
-    [
-        ("CREATE VIEW elsewhere.v AS SELECT * FROM public.clients", "view elsewhere.v|rule .* on elsewhere.v"),
-        ("CREATE TABLE elsewhere.t (c int REFERENCES public.clients)", "table constraint .* on elsewhere.t needs"),
-        ("CREATE FUNCTION elsewhere.f(public.clients) RETURNS int LANGUAGE sql AS 'SELECT 1'", "function elsewhere.f"),
-        (
-            "CREATE TABLE elsewhere.d (c int DEFAULT nextval('public.orders_id_seq'))",
-            "default .* on elsewhere.d|elsewhere.d",
-        ),
-        ("CREATE PUBLICATION news FOR TABLE public.clients", "publication news of table"),
-        ("CREATE TABLE public.names (c regclass)", "column public.names.c holds names of objects"),
-    ],
-)
-def test_what_elsewhere_points_at_the_data_forbids_it(
-    plain: Session, server: Server, tmp_path: Path, tie: str, words: str
-) -> None:
+def test_what_elsewhere_points_at_the_data_forbids_it(plain: Session, server: Server, tmp_path: Path) -> None:
     before(plain, tmp_path)
     plain.execute("CREATE SCHEMA elsewhere")
+    assert put_back(plain, tmp_path, check=True)["plan"]["refused"] == []
+    ties = {
+        "CREATE VIEW elsewhere.v AS SELECT * FROM public.clients": r'rule "?_RETURN"? on elsewhere.v needs table public.clients',
+        "CREATE TABLE elsewhere.t (c int REFERENCES public.clients)": "table constraint t_c_fkey on elsewhere.t needs table public.clients",
+        "CREATE FUNCTION elsewhere.f(public.clients) RETURNS int LANGUAGE sql AS 'SELECT 1'": r"function elsewhere.f\(public.clients\) needs type public.clients",
+        "CREATE TABLE elsewhere.d (c int DEFAULT nextval('public.orders_id_seq'))": "default value for elsewhere.d.c needs sequence public.orders_id_seq",
+        "CREATE PUBLICATION news FOR TABLE public.clients": "publication news of table public.clients",
+        "CREATE TABLE public.names (c regclass)": "column public.names.c holds names of objects",
+    }
     server.sql(f"GRANT CREATE ON DATABASE {plain.login.database} TO owner")
-    plain.execute(tie)
-    with pytest.raises(DataError, match=words):
-        put_back(plain, tmp_path)
+    for tie, words in ties.items():
+        plain.execute(tie)
+        with pytest.raises(DataError, match=words):
+            put_back(plain, tmp_path)
+    assert len(put_back(plain, tmp_path, check=True)["plan"]["refused"]) >= len(ties)
     assert not [name for name in schemas(plain) if "__" in name]
 
 
@@ -365,7 +353,7 @@ def test_what_comes_back_is_compared_with_the_manifest(
     with pytest.raises(DataError, match=rf"what was restored is not checkpoint before: .*{words}"):
         put_back(plain, tmp_path)
     assert_clean(plain, server, tmp_path)
-    if part != "objects":
+    if part == "sums":
         with pytest.raises(DataError, match="what was restored is not checkpoint before"):
             restore.drilled(
                 plain, place(tmp_path, plain.login.database), Order("before"), book(tmp_path, plain.login.database), WHO
