@@ -161,10 +161,7 @@ def test_a_longer_text_neither_breaks_a_write_nor_needs_a_new_log(
     log_tables(session, "t")
     session.execute("ALTER TABLE public.t ALTER a TYPE varchar(10), ALTER b TYPE numeric(9, 1)")
     application.execute("INSERT INTO public.t VALUES (1, '0123456789', 12345.5)")
-    assert (
-        images(session, "t")[0][3].endswith("(1,t,1,0123456789,12345.5)")
-        or "0123456789,12345.5" in images(session, "t")[0][3]
-    )
+    assert images(session, "t")[0][3].endswith(",1,0123456789,12345.5)")
     assert ask(server, database).drift == []
 
 

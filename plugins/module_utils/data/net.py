@@ -295,21 +295,7 @@ def _net_chains(session: Session, change: Change) -> None:
         " HAVING sum(balance) FILTER (WHERE balance > 0) > 1 OR sum(balance) FILTER (WHERE balance < 0) < -1) e"
         f" WHERE {change.same_key('m.v', 'e.v')}"
     )
-    for source in change.sources:
-        at = " AND ".join(
-            f"l.c{number} {operator} m.v{number}" for number, operator in zip(_numbers(change), change.key.operators)
-        )
-        if not set(_numbers(change)) <= {column.number for column in source.columns} or any(
-            not column.built_in for column in change.columns if column.name in change.key.columns
-        ):
-            continue
-        session.execute(
-            f"UPDATE {change.many} m SET split = true FROM (SELECT {change.keys('e.v')}, min(e.action) AS first, max(e.action) AS last"
-            f" FROM {change.events} e JOIN {change.many} m ON {change.same_key('m.v', 'e.v')} GROUP BY {change.keys('e.v')}) span"
-            f" WHERE {change.same_key('m.v', 'span.v')} AND EXISTS (SELECT FROM {source.log} l WHERE {at}"
-            f" AND l.action > (SELECT min(id) FROM {ACTIONS}) AND l.action < (SELECT max(id) FROM {ACTIONS})"
-            f" AND l.action > span.first AND l.action < span.last AND NOT EXISTS (SELECT FROM {ACTIONS} a WHERE a.id = l.action))"
-        )
+    _find_between(session, change)
     numbers = [column.number for column in change.columns]
     session.execute(
         f"INSERT INTO {change.net} SELECT {change.keys('m.v')},"
@@ -319,6 +305,51 @@ def _net_chains(session: Session, change: Change) -> None:
         f" LEFT JOIN (SELECT DISTINCT ON ({keys}) {values}, balance FROM {ends} WHERE balance < 0 ORDER BY {keys}) n ON {change.same_key('n.v', 'm.v')}"
         " WHERE m.split OR o.balance IS NOT NULL OR n.balance IS NOT NULL"
     )
+
+
+def _find_between(session: Session, change: Change) -> None:
+    """Mark the keys where others have changed the row after the first and before the last time these actions did."""
+    touches = "HAVING sum(CASE WHEN added THEN -1 ELSE 1 END) <> 0"  # not by an update that leaves the row as it is
+    others = []
+    for source in change.sources:
+        have = {column.number for column in source.columns}
+        body = ", ".join(f"l.{column.sql}" for column in source.columns)
+        if have.issuperset(_numbers(change)):
+            words = ", ".join(f"{_read_key(change, name)} AS v{number}" for name, number in _named_keys(change))
+            others.append(
+                f'SELECT {words}, l.action, l.added, ROW({body})::text COLLATE "C" AS body FROM {source.log} l'
+            )
+    words = ", ".join(
+        f"(l.image ->> {literal(name)})::{change.structure.column(name).type} AS v{number}"
+        for name, number in _named_keys(change)
+    )
+    numbers = ", ".join(str(source.number) for source in change.sources)
+    others.append(
+        f'SELECT {words}, l.action, l.added, l.image::text COLLATE "C" FROM {log.SCHEMA}.log_other l'
+        f" JOIN {log.SCHEMA}.action a ON a.id = l.action WHERE a.source IN ({numbers}) AND a.structure IS NOT NULL"
+    )
+    session.execute(
+        f"UPDATE {change.many} m SET split = true FROM ("
+        f"SELECT {change.keys('e.v')}, min(e.action) AS first, max(e.action) AS last FROM ("
+        f"SELECT {change.keys('e.v')}, e.action FROM {change.events} e JOIN {change.many} m ON {change.same_key('m.v', 'e.v')}"
+        f' GROUP BY {change.keys("e.v")}, e.action, ROW({change.values("e.v")})::text COLLATE "C" {touches}) e'
+        f" GROUP BY {change.keys('e.v')}) span JOIN ("
+        f"SELECT {change.keys('x.v')}, x.action FROM ({' UNION ALL '.join(others)}) x JOIN {change.many} m ON {change.same_key('x.v', 'm.v')}"
+        f" WHERE x.action > (SELECT min(id) FROM {ACTIONS}) AND x.action < (SELECT max(id) FROM {ACTIONS})"
+        f" AND NOT EXISTS (SELECT FROM {ACTIONS} a WHERE a.id = x.action)"
+        f" GROUP BY {change.keys('x.v')}, x.action, x.body {touches}) other"
+        f" ON {change.same_key('span.v', 'other.v')} AND other.action > span.first AND other.action < span.last"
+        f" WHERE {change.same_key('m.v', 'span.v')}"
+    )
+
+
+def _named_keys(change: Change) -> list[tuple[str, int]]:
+    return list(zip(change.key.columns, _numbers(change)))
+
+
+def _read_key(change: Change, name: str) -> str:
+    column = change.structure.column(name)
+    return f"l.c{column.number}{'' if column.built_in else f'::{column.type}'}"
 
 
 def find_changed(session: Session, change: Change) -> int:
