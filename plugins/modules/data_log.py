@@ -118,7 +118,7 @@ drift:
   returned: always
   sample: ["partition public.results_2027 has no triggers"]
 tables:
-  description: Each table there are images of.
+  description: Each table that is or was logged, the bytes its images take on the disk, and how many its statements have left (erased ones included).
   type: list
   elements: dict
   returned: always

@@ -5,19 +5,22 @@
 
     python tests/bench/data_log.py --rows 200000 --emaj emaj-5.0.0.sql
 
-Starts a server of its own with fsync on. Each kind of table takes its turn in every round; figures are medians, ratios are medians of
-each round's own ratio to the bare table. E-Maj's file needs the extensions dblink and btree_gist (package postgresql-contrib).
+Starts a server of its own with fsync on. Each kind of table takes its turn in every round. A cell is the median time, then the median
+of each round's own ratio to the bare table, then the ratio of the server process's CPU time in all rounds, which a busy machine moves
+less. E-Maj's file needs the extensions dblink and btree_gist (package postgresql-contrib).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 REPOSITORY = Path(__file__).parents[2]
 sys.path[:0] = [str(REPOSITORY / ".cache/collections"), str(REPOSITORY / "tests/data")]
@@ -47,10 +50,20 @@ def rows(first: int, last: int) -> str:
     return ROWS.format(clients=CLIENTS, first=first, last=last).replace("%%", "%")
 
 
-def timed(work: Callable[[], object]) -> float:
-    started = time.monotonic()
-    work()
-    return time.monotonic() - started
+class Spent(NamedTuple):
+    """Seconds on the clock, and of the server process on a processor."""
+
+    wall: float
+    cpu: float
+
+
+def cpu_of(pid: int) -> float:
+    """Return the CPU seconds of a process so far: fields 14 and 15 of proc(5) stat."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+Found = list[tuple[str, dict[str, list[Spent]]]]
 
 
 class Bench:
@@ -108,6 +121,11 @@ class Bench:
             f"COPY {count}": copy,
         }
 
+    def timed(self, work: Callable[[], object]) -> Spent:
+        started, used = time.monotonic(), cpu_of(self.session.connection.info.backend_pid)
+        work()
+        return Spent(time.monotonic() - started, cpu_of(self.session.connection.info.backend_pid) - used)
+
     def clean(self) -> None:
         for kind in self.kinds:
             self.session.execute(f"DELETE FROM public.{kind}")
@@ -115,29 +133,29 @@ class Bench:
         self.session.execute("TRUNCATE plano_delivery.action, plano_delivery.log_1")
         self.server.sql("CHECKPOINT", self.database)
 
-    def bulk(self, rounds: int) -> list[tuple[str, dict[str, list[float]]]]:
-        found: dict[str, dict[str, list[float]]] = {}
+    def bulk(self, rounds: int) -> Found:
+        found: dict[str, dict[str, list[Spent]]] = {}
         for turn in range(rounds + 1):
             self.clean()
             kinds = self.kinds if turn % 2 else self.kinds[::-1]
             for what in self.statements("bare"):
                 for kind in kinds:
-                    seconds = timed(self.statements(kind)[what])
+                    seconds = self.timed(self.statements(kind)[what])
                     if turn:  # the first warms files and plans
                         found.setdefault(what, {}).setdefault(kind, []).append(seconds)
         return list(found.items())
 
-    def single(self, rounds: int, block: int = 300) -> list[tuple[str, dict[str, list[float]]]]:
+    def single(self, rounds: int, block: int = 300) -> Found:
         """Transactions of one row each, in short blocks by turns."""
         self.clean()
         for kind in self.kinds:
             self.session.execute(f"INSERT INTO public.{kind} {rows(1, 20000)}")
             self.session.execute(f"VACUUM ANALYZE public.{kind}")
-        found: dict[str, dict[str, list[float]]] = {}
+        found: dict[str, dict[str, list[Spent]]] = {}
         for turn in range(rounds * 4 + 1):
             for what, sql in {
-                "UPDATE of one row, committed": "UPDATE public.{} SET cents = cents + 1 WHERE id = %s",
-                "INSERT of one row, committed": "INSERT INTO public.{} VALUES (%s, 1, 2, '2026-01-01', 'one share')",
+                f"{block} x UPDATE of one row, committed": "UPDATE public.{} SET cents = cents + 1 WHERE id = %s",
+                f"{block} x INSERT of one row, committed": "INSERT INTO public.{} VALUES (%s, 1, 2, '2026-01-01', 'one share')",
             }.items():
                 for kind in self.kinds if turn % 2 else self.kinds[::-1]:
                     statement = sql.format(kind)
@@ -147,7 +165,7 @@ class Bench:
                         for number in range(first, first + block):
                             self.session.execute(statement, [number])
 
-                    seconds = timed(work) / block
+                    seconds = self.timed(work)
                     if turn:
                         found.setdefault(what, {}).setdefault(kind, []).append(seconds)
         return list(found.items())
@@ -177,18 +195,25 @@ class Bench:
             assert target is not None
             name = undo.own_id(self.session, target, request)
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            seconds = timed(lambda t=target, r=request, n=name: undo.run(self.session, t, r, n, runs.Stamp("bench")))
+            seconds = self.timed(
+                lambda t=target, r=request, n=name: undo.run(self.session, t, r, n, runs.Stamp("bench"))
+            )
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-            told.append((f"undo of {changes} ({target.name}), logged", f"{seconds:.1f} s, {grown} kB more memory here"))
+            told.append(
+                (
+                    f"undo of {changes} ({target.name}), logged",
+                    f"{seconds.wall:.1f} s, CPU {seconds.cpu:.1f} s; {grown} kB more memory of the client",
+                )
+            )
         if "emaj" in self.kinds:
             self.server.sql("SELECT emaj.emaj_set_mark_group('g', 'before')", self.database)
             for statement in work:
                 self.session.execute(statement.format("emaj"))
             self.server.sql("CHECKPOINT", self.database)
             for words, call in (("logged", "emaj_logged_rollback_group"), ("not logged", "emaj_rollback_group")):
-                seconds = timed(
+                seconds = self.timed(
                     lambda c=call: self.server.sql(f"SELECT * FROM emaj.{c}('g', 'before', false)", self.database)
-                )
+                ).wall
                 told.append((f"E-Maj: rollback of {changes}, {words}", f"{seconds:.1f} s"))
                 if words == "logged":  # the same changes again for the other way
                     for statement in work:
@@ -197,15 +222,15 @@ class Bench:
         return told
 
 
-def show(kinds: list[str], found: list[tuple[str, dict[str, list[float]]]]) -> None:
+def show(kinds: list[str], found: Found) -> None:
     for what, by_kind in found:
         cells = []
         for kind in kinds:
-            middle = statistics.median(by_kind[kind])
-            shown = f"{middle:.2f} s" if middle > 0.01 else f"{middle * 1000:.3f} ms"
+            shown = f"{statistics.median(spent.wall for spent in by_kind[kind]):.2f} s"
             if kind != "bare":
-                ratio = statistics.median(a / b for a, b in zip(by_kind[kind], by_kind["bare"], strict=True))
-                shown += f" ({ratio:.2f} x)"
+                ratio = statistics.median(a.wall / b.wall for a, b in zip(by_kind[kind], by_kind["bare"], strict=True))
+                cpu = sum(spent.cpu for spent in by_kind[kind]) / sum(spent.cpu for spent in by_kind["bare"])
+                shown += f" ({ratio:.2f} x, CPU {cpu:.2f} x)"
             cells.append(shown)
         print(f"| {what} | {' | '.join(cells)} |", flush=True)
 

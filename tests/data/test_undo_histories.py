@@ -24,7 +24,7 @@ from ansible_collections.plano.delivery.plugins.module_utils.data import runs, u
 from ansible_collections.plano.delivery.plugins.module_utils.data.errors import ServerError
 from ansible_collections.plano.delivery.plugins.module_utils.data.session import Session
 
-HISTORIES = int(os.environ.get("PLANO_HISTORIES", "60"))
+HISTORIES = int(os.environ.get("PLANO_HISTORIES", "40"))
 TABLES = ("owner", "item", "part")
 DDL = """
 CREATE TABLE public.owner (id int PRIMARY KEY, a int, u int UNIQUE);

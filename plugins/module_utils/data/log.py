@@ -102,42 +102,39 @@ DECLARE
     this bigint := nextval('plano_delivery.action_number');
     print bigint := {fingerprint};
     typed boolean := TG_ARGV[0]::bigint = print;
-    images bigint := 0;
-    more bigint;
-    digits text := current_setting('extra_float_digits');
-    style text := current_setting('IntervalStyle');
+    images bigint;
+    digits text;
+    style text;
 BEGIN
     IF typed THEN
-        IF TG_OP IN ('UPDATE', 'DELETE') THEN
-            INSERT INTO {log} (action, added, {into}) SELECT this, false, {before} FROM plano_before o;
-            GET DIAGNOSTICS images = ROW_COUNT;
-        END IF;
-        IF TG_OP IN ('INSERT', 'UPDATE') THEN
+        IF TG_OP = 'UPDATE' THEN
+            INSERT INTO {log} (action, added, {into})
+            SELECT this, false, {before} FROM plano_before o UNION ALL SELECT this, true, {after} FROM plano_after n;
+        ELSIF TG_OP = 'INSERT' THEN
             INSERT INTO {log} (action, added, {into}) SELECT this, true, {after} FROM plano_after n;
-            GET DIAGNOSTICS more = ROW_COUNT;
-            images := images + more;
-        END IF;
-        IF TG_OP = 'TRUNCATE' THEN
+        ELSIF TG_OP = 'DELETE' THEN
+            INSERT INTO {log} (action, added, {into}) SELECT this, false, {before} FROM plano_before o;
+        ELSE
             EXECUTE format({truncated}, TG_TABLE_SCHEMA, TG_TABLE_NAME) USING this;
-            GET DIAGNOSTICS images = ROW_COUNT;
         END IF;
+        GET DIAGNOSTICS images = ROW_COUNT;
     ELSE
         -- jsonb holds what a value's text says: it must say all of it.
+        digits := current_setting('extra_float_digits');
+        style := current_setting('IntervalStyle');
         PERFORM set_config('extra_float_digits', '1', true), set_config('IntervalStyle', 'postgres', true);
-        IF TG_OP IN ('UPDATE', 'DELETE') THEN
-            INSERT INTO plano_delivery.log_other (action, added, image) SELECT this, false, to_jsonb(o) FROM plano_before o;
-            GET DIAGNOSTICS images = ROW_COUNT;
-        END IF;
-        IF TG_OP IN ('INSERT', 'UPDATE') THEN
+        IF TG_OP = 'UPDATE' THEN
+            INSERT INTO plano_delivery.log_other (action, added, image)
+            SELECT this, false, to_jsonb(o) FROM plano_before o UNION ALL SELECT this, true, to_jsonb(n) FROM plano_after n;
+        ELSIF TG_OP = 'INSERT' THEN
             INSERT INTO plano_delivery.log_other (action, added, image) SELECT this, true, to_jsonb(n) FROM plano_after n;
-            GET DIAGNOSTICS more = ROW_COUNT;
-            images := images + more;
-        END IF;
-        IF TG_OP = 'TRUNCATE' THEN
+        ELSIF TG_OP = 'DELETE' THEN
+            INSERT INTO plano_delivery.log_other (action, added, image) SELECT this, false, to_jsonb(o) FROM plano_before o;
+        ELSE
             EXECUTE format('INSERT INTO plano_delivery.log_other (action, added, image) SELECT $1, false, to_jsonb(o) FROM ONLY %I.%I o',
                 TG_TABLE_SCHEMA, TG_TABLE_NAME) USING this;
-            GET DIAGNOSTICS images = ROW_COUNT;
         END IF;
+        GET DIAGNOSTICS images = ROW_COUNT;
         PERFORM set_config('extra_float_digits', digits, true), set_config('IntervalStyle', style, true);
     END IF;
     IF images > 0 THEN
@@ -464,7 +461,7 @@ def note_erasure(session: Session, tables: Sequence[Table], images: int, stamp: 
 
 
 def sizes(session: Session) -> dict[Table, tuple[int, int]]:
-    """Return bytes on disk and images of each table's logs, by the log's own counts."""
+    """Return each table's bytes of images on disk and how many its statements have left, erased ones included."""
     found: dict[Table, tuple[int, int]] = {}
     rows = dict(session.rows(f"SELECT source, sum(rows)::bigint FROM {SCHEMA}.action GROUP BY source"))
     for source in sources(session):

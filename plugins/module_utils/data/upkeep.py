@@ -105,11 +105,11 @@ def _change(
         outcome.steps.append(f"purged {images} image(s) older than {wanted.keep_days} day(s)")
     if wanted.mark and log.set_mark(session, wanted.mark, stamp):
         outcome.steps.append(f"set mark {wanted.mark}")
-    size = log.sizes(session)
+    size, now = log.sizes(session), {source.table for source in log.sources(session) if source.now}
     outcome.tables = [
         {
             "table": str(table),
-            "logged": table in structures and wanted.present,
+            "logged": table in now,
             "bytes": size[table][0],
             "images": size[table][1],
         }
