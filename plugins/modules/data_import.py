@@ -243,7 +243,7 @@ reason:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.plano.delivery.plugins.module_utils import _data, _data_rules
-from ansible_collections.plano.delivery.plugins.module_utils.data import load
+from ansible_collections.plano.delivery.plugins.module_utils.data import load, undo
 from ansible_collections.plano.delivery.plugins.module_utils.data.book import Book
 from ansible_collections.plano.delivery.plugins.module_utils.data.names import parse_table
 from ansible_collections.plano.delivery.plugins.module_utils.data.rules import limit, plain
@@ -319,7 +319,9 @@ def main() -> None:
     )
 
     def work(login: Login, stamp: Stamp) -> dict[str, object]:
-        result = load.import_file(login, job_of(module.params), stamp, Book(login.database), check=module.check_mode)
+        job = job_of(module.params)
+        taken_back = undo.of_an_import(login, job.target, stamp) if job.checks else None
+        result = load.import_file(login, job, stamp, Book(login.database), taken_back, module.check_mode)
         told = result.told()
         if module._diff:
             told["diff"] = result.diff()

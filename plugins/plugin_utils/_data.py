@@ -21,7 +21,9 @@ class DataAction(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        found = task_vars or {}
+        found = dict(task_vars or {})
+        for name in ("plano_change_id", "plano_reason"):
+            found[name] = self._templar.template(found.get(name)) or ""
         given = _plain.plain(self._task.args)
         here = str(self._task.delegate_to or found.get("inventory_hostname", ""))
         arguments = {

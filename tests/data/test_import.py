@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from imports import ANA, BEA, HEADER, OLD, RULES, RUN, WHO, Importer, clients, leftovers, of
+from logbook import log_tables
 from server import Server
 
-from ansible_collections.plano.delivery.plugins.module_utils.data import load, runs
+from ansible_collections.plano.delivery.plugins.module_utils.data import load, runs, undo
 from ansible_collections.plano.delivery.plugins.module_utils.data.errors import BusyError, DataError, ServerError
 from ansible_collections.plano.delivery.plugins.module_utils.data.names import Table, parse_table
 from ansible_collections.plano.delivery.plugins.module_utils.data.rules import limit
@@ -518,3 +519,18 @@ def test_what_is_old_is_removed(importer: Importer, session: Session) -> None:
     importer(HEADER + ANA, run=of(3))
     assert leftovers(session) == []
     assert session.value("SELECT count(*) FROM plano_delivery.violation") == 0
+
+
+def test_a_logged_import_is_undone_by_the_action_log_when_the_application_is_not_well(
+    importer: Importer, session: Session, server: Server, database: str
+) -> None:
+    importer(HEADER + ANA)
+    login = server.login(database)
+    assert undo.of_an_import(login, Table("public", "clients"), WHO) is None
+    log_tables(session, "clients", "imports")
+    take_back = undo.of_an_import(login, Table("public", "clients"), WHO)
+    changed = HEADER + ANA.replace("Ana", "Anna") + ANA.replace("c1", "c9").replace("ana@", "nine@")
+    result = importer(changed, run=of(2), checks=[{"type": "tcp", "port": 1}], checks_seconds=0.1, undo=take_back)
+    assert (result.outcome, clients(session)) == ("reverted", [OLD])
+    assert session.value("SELECT count(*) FROM public.imports") == 1
+    assert runs.find(session, of(2)).state == "reverted"

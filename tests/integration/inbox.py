@@ -1,4 +1,4 @@
-"""A receiver of Alertmanager's webhook: it keeps every message, and run by hand it shows them as they come."""
+"""A receiver of Alertmanager's webhook, and of messages to users: it keeps them all, and run by hand it shows them as they come."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ PORT = 8025
 
 
 class Inbox:
-    """The alerts that arrived, in their order."""
+    """The alerts and the messages that arrived, in their order."""
 
     def __init__(self, address: str, port: int = PORT, show: bool = False) -> None:
         self.alerts: list[dict[str, Any]] = []
+        self.messages: list[dict[str, Any]] = []
         inbox = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                inbox.alerts += message["alerts"]
-                for alert in message["alerts"] if show else []:
+                if self.path == "/messages":
+                    inbox.messages.append(message)
+                    if show:
+                        print(f"message  {message['address']}: {message['subject']}", flush=True)
+                inbox.alerts += message.get("alerts", [])
+                for alert in message.get("alerts", []) if show else []:
                     print(inbox.line(alert), flush=True)
                 self.send_response(200)
                 self.end_headers()

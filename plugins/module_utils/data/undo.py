@@ -9,10 +9,11 @@ import contextlib
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
-from . import book, catalog, home, net, runs
+from . import book, catalog, home, log, net, runs
 from .errors import BusyError, DataError
+from .names import Table
 from .session import Login, Session, connect
 
 LOCK = "the undo"
@@ -383,6 +384,23 @@ def difference(outcome: Outcome) -> dict[str, Any]:
         "before": {"rows": [{"table": row["table"], "row": row["before"]} for row in outcome.shown]},
         "after": {"undone": counts, "rows": [{"table": row["table"], "row": row["after"]} for row in outcome.shown]},
     }
+
+
+def of_an_import(login: Login, table: Table, stamp: runs.Stamp) -> Callable[[Session, str], Outcome] | None:
+    """Return what undoes a run of *table* within an import, which holds the host's lock; None when the table is not logged."""
+    with connect(login) as session:
+        structure = catalog.read(session, [table]).get(table)
+        if structure is None or not log.is_logged(structure):
+            return None
+
+    def undo(session: Session, run_: str) -> Outcome:
+        request = Request(run=run_)
+        target, why = find(session, request)
+        if target is None:
+            return Outcome(reverts=request.what, why=why)
+        return run(session, target, request, own_id(session, target, request), stamp)
+
+    return undo
 
 
 def carry_out(
