@@ -1,45 +1,49 @@
 # Copyright: (c) 2026, plano.delivery contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A checkpoint's dump as pg_restore reads it: decrypted on the way, and with the names that its schemas shall have.
+"""A checkpoint's dump as pg_restore reads it, and how its rows get into a database.
 
-pg_restore knows no other name for a schema. So the definitions are restored into a scratch database, renamed there and dumped again without
-a row; then the data files of the checkpoint take the places of the empty ones of that dump, as links, or as pipes that decrypt. pg_restore
-loads them as if it had never been otherwise, and a row is read and written once.
+Plain files are loaded by pg_restore itself. Encrypted ones are decrypted and unpacked on the way into COPY, so that no row ever stands plain
+on the disk: pg_restore takes regular files only, and so neither pipes nor links to files.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import os
 import subprocess
-import threading
+import zlib
 from pathlib import Path
-from typing import Iterator, Mapping, Sequence
+from typing import IO, Iterator, Mapping, Sequence
 
+from . import fingerprint
 from .errors import DataError
+from .fingerprint import Shape
 from .manifest import DUMP, Manifest
+from .names import identifiers
 from .seal import NONE, Seal
+from .session import Login, Session, explained
 from .tools import Entry, Tools, listing
 
 TOC = "toc.dat"
-POLL_SECONDS = 0.01
+CHUNK = 1 << 18
+_GZIP = 16 + zlib.MAX_WBITS
 
 
 class Archive:
-    """The dump of a checkpoint in *stored*, as a folder that pg_restore reads."""
+    """The dump of a checkpoint in *stored*; *folder* is where its table of contents may be decrypted to."""
 
     def __init__(self, found: Manifest, stored: Path, seal: Seal, folder: Path) -> None:
-        self.found, self.stored, self.seal, self.folder = found, stored / DUMP, seal, folder
+        self.found, self.stored, self.seal = found, stored / DUMP, seal
+        self.folder = self.stored if seal.method == NONE else folder
+
+    @property
+    def plain(self) -> bool:
+        return self.seal.method == NONE
 
     def open(self) -> None:
-        """Bring the table of contents to the folder. Raises DataError when the key is another one."""
-        self.folder.mkdir(0o700, parents=True)
-        if self.seal.method == NONE:
-            (self.folder / TOC).symlink_to(self.stored / TOC)
-        else:
+        """Make the table of contents readable. Raises DataError when the key is another one."""
+        if not self.plain:
+            self.folder.mkdir(0o700, parents=True)
             self.seal.plain(self.stored / (TOC + self.seal.suffix), self.folder / TOC)
 
     def entries(self, tools: Tools) -> list[Entry]:
@@ -60,9 +64,35 @@ class Archive:
             )
         return entries
 
-    def data_file(self, entry: Entry) -> Path:
-        """Return the stored file of a table's rows."""
-        for ending in (".dat.gz", ".dat", ".dat.zst", ".dat.lz4"):
+    def link(self, folder: Path, number: int, entry: Entry) -> None:
+        """Let a table's stored rows be those that the dump in *folder* has under *number*; it is one file with two names."""
+        for empty in folder.glob(f"{number}.dat*"):
+            empty.unlink()
+        source = self._rows(entry)
+        os.link(source, folder / (str(number) + source.name[len(str(entry.id)) :]))
+
+    def copy_in(self, session: Session, shape: Shape, entry: Entry) -> None:
+        """Bring a table's rows into *shape*. Raises DataError; then the table is as empty as it was."""
+        generated = session.rows(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attgenerated <> ''", [shape.table.sql]
+        )
+        columns = [name for name in shape.columns if (name,) not in generated]
+        source = self._rows(entry)
+        process = self.seal.decrypt(source, subprocess.PIPE)
+        try:
+            names = f"({identifiers(columns)})" if columns else ""
+            statement = f"COPY {shape.table.sql} {names} FROM STDIN"
+            with explained(session.login), session.connection.cursor() as cursor, cursor.copy(statement) as copy:
+                for chunk in _unpacked(process.stdout, packed=".gz" in source.suffixes):
+                    copy.write(chunk)
+                if process.wait() != 0:
+                    raise DataError(f"{source} cannot be decrypted: nothing was changed")
+        finally:
+            process.kill()
+            process.communicate()
+
+    def _rows(self, entry: Entry) -> Path:
+        for ending in (".dat.gz", ".dat"):
             path = self.stored / f"{entry.id}{ending}{self.seal.suffix}"
             if path.exists():
                 return path
@@ -70,85 +100,44 @@ class Archive:
             f"checkpoint {self.found.name}: the dump names the file {entry.id}.dat of {entry.kind}, which is not there"
         )
 
-    @contextlib.contextmanager
-    def placed(self, folder: Path, places: Mapping[int, Entry]) -> Iterator[None]:
-        """Let the stored rows stand in *folder* for the block, each under the number that maps to its entry."""
-        pipes: dict[Path, Path] = {}
-        for number, entry in places.items():
-            for empty in folder.glob(f"{number}.dat*"):
-                empty.unlink()
-            source = self.data_file(entry)
-            target = folder / (str(number) + source.name[len(str(entry.id)) : len(source.name) - len(self.seal.suffix)])
-            if self.seal.method == NONE:
-                target.symlink_to(source)
-            else:
-                os.mkfifo(target, 0o600)
-                pipes[target] = source
-        if not pipes:
-            yield
-            return
-        feeder = _Feeder(self.seal, pipes)
-        feeder.start()
-        try:
-            yield
-        finally:
-            feeder.end()
-        if feeder.failed:
-            raise DataError(
-                f"{', '.join(sorted(path.name for path in feeder.failed))} could not be decrypted: nothing was changed"
-            )
 
+def load(
+    archive: Archive, tools: Tools, login: Login, folder: Path, entries: Sequence[Entry], rows: Mapping[Shape, Entry], jobs: int, work: Path,
+    application: str,
+) -> None:  # fmt: skip
+    """Load *entries* of the dump in *folder* into the database of *login*; its rows, when they are encrypted, from *rows*."""
 
-class _Feeder(threading.Thread):
-    """Decrypts each file into its pipe as soon as somebody reads there. It starts the programs and outlives them."""
+    def restore(name: str, chosen: Sequence[Entry], *sections: str) -> None:
+        tools.run(
+            "pg_restore", f"--jobs={jobs}", "--exit-on-error", f"--dbname={login.database}", write_list(work / name, chosen),
+            *[f"--section={section}" for section in sections], *tools.role, str(folder), database=login.database, application=application,
+        )  # fmt: skip
 
-    def __init__(self, seal: Seal, pipes: dict[Path, Path]) -> None:
-        super().__init__(daemon=True)
-        self._seal, self._waiting = seal, dict(pipes)
-        self._ending = threading.Event()
-        self.failed: list[Path] = []
-
-    def run(self) -> None:
-        running: dict[Path, subprocess.Popen[bytes]] = {}
-        while not self._ending.wait(POLL_SECONDS):
-            for pipe, source in list(self._waiting.items()):
-                target = _reader_of(pipe)
-                if target is not None:
-                    running[source] = self._seal.decrypt(source, target)
-                    os.close(target)
-                    del self._waiting[pipe]
-            for source, process in list(running.items()):
-                if process.poll() is not None:
-                    del running[source]
-                    if process.returncode != 0:
-                        self.failed.append(source)
-        for source, process in running.items():
-            try:
-                code = process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                code = process.wait()
-            if code != 0:
-                self.failed.append(source)
-
-    def end(self) -> None:
-        self._ending.set()
-        self.join()
-
-
-def _reader_of(pipe: Path) -> int | None:
-    """Open a pipe for writing if somebody reads it by now."""
-    try:
-        target = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return None
-        raise
-    fcntl.fcntl(target, fcntl.F_SETFL, fcntl.fcntl(target, fcntl.F_GETFL) & ~os.O_NONBLOCK)
-    return target
+    if archive.plain:
+        restore("entries", entries)
+        return
+    others = [entry for entry in entries if not entry.is_data]
+    restore("before", others, "pre-data")
+    fingerprint.parallel(login, list(rows), jobs, lambda session, shape: archive.copy_in(session, shape, rows[shape]))
+    restore("after", others, "data", "post-data")
 
 
 def write_list(path: Path, entries: Sequence[Entry]) -> str:
     """Write what pg_restore shall restore, and return the argument that says so."""
     path.write_text("".join(f"{entry.line}\n" for entry in entries), encoding="utf-8")
     return f"--use-list={path}"
+
+
+def _unpacked(stream: IO[bytes] | None, packed: bool) -> Iterator[bytes]:
+    """Yield what a program prints, unpacked when it is gzip's."""
+    unpack = zlib.decompressobj(_GZIP) if packed else None
+    while stream is not None:
+        chunk = stream.read(CHUNK)
+        if not chunk:
+            break
+        try:
+            yield unpack.decompress(chunk) if unpack else chunk
+        except zlib.error:
+            raise DataError("what was decrypted is no dump: the key is another one, or the file was altered") from None
+    if unpack and not unpack.eof:
+        raise DataError("what was decrypted ends too early: the key is another one, or the file was altered")

@@ -14,8 +14,9 @@ import uuid
 from pathlib import Path
 from typing import Callable, Iterator, Mapping
 
+from . import archive as archives
 from . import fingerprint, leftovers, rights
-from .archive import TOC, Archive, write_list
+from .archive import Archive, write_list
 from .checkpoint import Place
 from .errors import DataError, ServerError
 from .manifest import Manifest
@@ -130,15 +131,13 @@ def load(
     archive.open()
     began = time.monotonic()
     renamed = loading.folder / "renamed"
-    places, wanted = _rename(session, tools, found, archive, loading, renamed, at)
+    entries, rows, wanted = _rename(session, tools, found, archive, loading, renamed, at)
     seconds["rename"] = round(time.monotonic() - began, 3)
     at("load")
     began = time.monotonic()
-    with archive.placed(renamed, places):
-        tools.run(
-            "pg_restore", f"--jobs={place.jobs}", "--exit-on-error", f"--dbname={session.login.database}", *tools.role, str(renamed),
-            application=loading.application,
-        )  # fmt: skip
+    archives.load(
+        archive, tools, session.login, renamed, entries, rows, place.jobs, loading.folder, loading.application
+    )
     at("rights")
     names = list(loading.schemas.values())
     with session.transaction():
@@ -159,8 +158,8 @@ def _rename(
     loading: Loading,
     renamed: Path,
     at: Callable[[str], None],
-) -> tuple[dict[int, Entry], set[rights.Right]]:
-    """Dump the definitions under their other names; return which rows belong at which number of that dump, and the rights they shall have."""
+) -> tuple[list[Entry], dict[fingerprint.Shape, Entry], set[rights.Right]]:
+    """Dump the definitions under their other names; return that dump's entries, where each table's rows are, and the rights they shall have."""
     at("scratch")
     entries = archive.entries(tools)
     with scratch(session, loading, found.schemas) as login:
@@ -186,20 +185,21 @@ def _rename(
             database=loading.scratch,
             application=loading.application,
         )
-    numbers = {
-        entry.oid: entry.id for entry in listing(tools.answer("pg_restore", "--list", str(renamed))) if entry.is_data
-    }
+    again = listing(tools.answer("pg_restore", "--list", str(renamed)))
+    numbers = {entry.oid: entry.id for entry in again if entry.is_data}
     stored = {entry.oid: entry for entry in entries if entry.is_data}
-    places = {}
-    for shape in found.shapes():
-        there_shape = shapes.get(shape.moved(dict(loading.schemas)).table)
-        if there_shape is None or there_shape.columns != shape.columns:
-            raise DataError(
-                f"{shape.table}: PostgreSQL's dump gives its columns another order than they had (a child of a table that got columns later)."
-                " Restore it by hand with pg_restore; nothing was changed"
-            )
-        places[numbers[there_shape.oid]] = stored[shape.oid]
-    return places, wanted
+    rows = {}
+    for shape in shapes_of(found, loading.schemas):
+        there_shape = shapes.get(shape.table)
+        if archive.plain:  # pg_restore takes a file's columns in the order that its table has now
+            if there_shape is None or there_shape.columns != shape.columns:
+                raise DataError(
+                    f"{shape.table}: PostgreSQL's dump gives its columns another order than they had (a child of a table that got columns later)."
+                    " Restore it by hand with pg_restore; nothing was changed"
+                )
+            archive.link(renamed, numbers[there_shape.oid], stored[shape.oid])
+        rows[shape] = stored[shape.oid]
+    return again, rows, wanted
 
 
 def load_scratch(session: Session, place: Place, found: Manifest, loading: Loading, login: Login) -> None:
@@ -208,14 +208,9 @@ def load_scratch(session: Session, place: Place, found: Manifest, loading: Loadi
     archive = Archive(found, place.of(found.name), place.seal_of(found), loading.folder / "stored")
     archive.open()
     entries = archive.entries(tools)
-    whole = loading.folder / "whole"
-    whole.mkdir(0o700)
-    (whole / TOC).symlink_to(archive.folder / TOC)
-    with archive.placed(whole, {entry.id: entry for entry in entries if entry.is_data}):
-        tools.run(
-            "pg_restore", f"--jobs={place.jobs}", "--exit-on-error", write_list(loading.folder / "entries", entries), f"--dbname={login.database}",
-            *tools.role, str(whole), database=login.database, application=loading.application,
-        )  # fmt: skip
+    stored = {entry.oid: entry for entry in entries if entry.is_data}
+    rows = {shape: stored[shape.oid] for shape in found.shapes()}
+    archives.load(archive, tools, login, archive.folder, entries, rows, place.jobs, loading.folder, loading.application)
 
 
 def shapes_of(found: Manifest, schemas: Mapping[str, str]) -> list[fingerprint.Shape]:

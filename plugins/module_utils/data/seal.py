@@ -21,7 +21,6 @@ from typing import Any, Mapping
 
 from ..engine import fs
 from .errors import DataError
-from .tools import die_with_parent
 
 NONE, AGE, OPENSSL = "none", "age", "openssl"
 METHODS = (NONE, AGE, OPENSSL)
@@ -86,14 +85,12 @@ class Seal:
         return target
 
     def decrypt(self, path: Path, target: int) -> subprocess.Popen[bytes]:
-        """Start writing the plain form of *path* to the open file *target*."""
+        """Start writing the plain form of *path* to the open file *target*, or to subprocess.PIPE."""
         if self.method == AGE:
             command = ["age", "-d", "-i", self.key_file, str(path)]
         else:
             command = ["openssl", "enc", "-d", *self._cipher(), "-in", str(path)]
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=target, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent
-        )
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=target, stderr=subprocess.DEVNULL)
 
     def plain(self, path: Path, target: Path) -> None:
         """Write the plain form of *path* to *target*. Raises DataError when the key is another one."""
