@@ -96,7 +96,7 @@ def test_drift_is_told_and_mended(session: Session, server: Server, database: st
     assert ask(server, database).drift == []
     session.execute("ALTER TABLE public.t ADD COLUMN b int")
     (text,) = [text for text in ask(server, database, check=True).drift if "structure" in text]
-    assert text.startswith("its structure has changed")
+    assert text.startswith("the structure of public.t has changed")
     ask(server, database)
     assert len(log.sources(session)) == 2
 

@@ -231,10 +231,12 @@ def drift(session: Session, structures: Mapping[Table, catalog.Structure], trunc
 
 def _drift(session: Session, structure: catalog.Structure, source: Source | None, truncate: str) -> list[str]:
     if source is None:
-        return ["is not logged"]
+        return [f"{structure.table} is not logged"]
     found = []
     if source.columns != columns_of(structure) or source.key != (structure.key.columns if structure.key else ()):
-        found.append("its structure has changed: images are kept as jsonb until the log is set up again")
+        found.append(
+            f"the structure of {structure.table} has changed: images are kept as jsonb until the log is set up again"
+        )
     members = [structure.table, *structure.partitions]
     members_now = catalog.read(session, members)
     prints = fingerprints(session, [members_now[member].oid for member in members])

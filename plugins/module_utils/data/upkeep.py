@@ -83,16 +83,12 @@ def _change(
         outcome.steps.append(f"made the schema {home.SCHEMA}")
     if wanted.present:
         found = log.drift(session, structures, wanted.truncate)
-        outcome.drift = [
-            text if "is not logged" not in text else f"{table} {text}"
-            for table in sorted(found)
-            for text in found[table]
-        ]
+        outcome.drift = [text for table in sorted(found) for text in found[table]]
         for table in sorted(found):
             if found[table]:
                 log.set_up(session, structures[table], wanted.truncate)
                 outcome.steps.append(
-                    f"logged {table}" if found[table] == ["is not logged"] else f"set up {table} again"
+                    f"logged {table}" if found[table] == [f"{table} is not logged"] else f"set up {table} again"
                 )
     else:
         for table in sorted(structures):
