@@ -57,6 +57,24 @@ def others(session: Session) -> None:
         [manifest],
     )
     session.execute(
+        "CREATE TABLE IF NOT EXISTS plano_delivery.logged (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, schema text NOT NULL,"
+        " name text NOT NULL, columns jsonb NOT NULL, key jsonb NOT NULL, ended timestamptz)"
+    )
+    session.execute(
+        "CREATE TABLE IF NOT EXISTS plano_delivery.action (id bigint PRIMARY KEY, run text, xid xid8 NOT NULL, role text NOT NULL,"
+        ' at timestamptz NOT NULL, source int NOT NULL, verb "char" NOT NULL, structure bigint, rows bigint NOT NULL)'
+    )
+    session.execute(
+        "INSERT INTO plano_delivery.logged (schema, name, columns, key, ended) VALUES ('public', 'clients', '[]', '[]', now()),"
+        " ('public', 'clients', '[1]', '[]', NULL), ('public', 'Old', '[]', '[]', NULL)"
+    )
+    session.execute(
+        "INSERT INTO plano_delivery.action (id, run, xid, role, at, source, verb, rows)"
+        " SELECT row_number() OVER (), run, pg_current_xact_id(), 'app', clock_timestamp(), source, verb, rows FROM (VALUES"
+        " ('r1', 1, 'I', 3), ('r1', 2, 'I', 2), ('r1', 1, 'U', 8), ('r1', 3, 'D', 1), ('r1', 3, 'T', 6), ('r2', 1, 'I', 9),"
+        " ('u1', 1, 'D', 5)) AS t (run, source, verb, rows)"
+    )
+    session.execute(
         "INSERT INTO plano_delivery.message (run, event, recipient, language, state) VALUES ('r1', 'reverted', 'a', 'en', 'sent'),"
         " ('u1', 'undone', 'b', 'en', 'sent'), ('r1', 'reverted', 'c', 'pt-BR', 'sent'), ('r1', 'reverted', 'd', 'en', 'sending')"
     )
@@ -78,6 +96,11 @@ def test_all_that_is_known_is_gathered(session: Session, story: Book) -> None:
     ]
     assert [each.rule for each in found.rules] == ["keys", "dates"]
     assert found.rows == {"read": 5, "inserted": 5}
+    assert found.changes == (
+        facts.Change("r1", "public.clients", 5, 4, 0),
+        facts.Change("r1", "public.Old", 0, 0, 7),
+        facts.Change("u1", "public.clients", 0, 0, 5),
+    )
     assert found.counts == (facts.Count("public.clients", 3, 5),)
     assert (found.checkpoint, found.told) == ("c0", {"en": 2, "pt-BR": 1})
     assert found.conflicts == (facts.Conflict("public.clients", "changed later", 2),)
