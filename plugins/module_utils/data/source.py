@@ -12,7 +12,6 @@ a quote in the midst of a value is dropped there, and before PostgreSQL 18 a lin
 from __future__ import annotations
 
 import codecs
-import contextlib
 import hashlib
 import io
 import itertools
@@ -124,22 +123,18 @@ class Source:
             return Source("content", None, content.encode())
         return Source(path, Path(path))
 
-    @contextlib.contextmanager
-    def open(self) -> Iterator[BinaryIO]:
-        """Open it for the block. Raises DataError."""
+    def open(self) -> BinaryIO:
+        """Open it to be read; the caller closes it. Raises DataError."""
         if self.path is None:
-            yield io.BytesIO(self.content)
-            return
+            return io.BytesIO(self.content)
         try:
-            stream = self.path.open("rb", buffering=0)
+            if not self.path.is_file() and self.path.exists():
+                raise DataError(f"{self.name} is no file")
+            return self.path.open("rb", buffering=0)
         except OSError as error:
             raise DataError(
                 f"{self.name} cannot be read: {error.strerror}. Name a file on the host that this runs on"
             ) from None
-        with stream:
-            if not self.path.is_file():
-                raise DataError(f"{self.name} is no file")
-            yield stream
 
     def stamp(self) -> tuple[int, ...]:
         """Return what changes when the file does: its inode, size and time."""
@@ -179,13 +174,13 @@ class Reader:
         wrong = self.dialect.faults()
         if wrong:
             raise DataError("; ".join(wrong))
-        with self._text() as blocks:
-            self.fields = self._fields(_Lines(blocks, self.dialect, self.source.name))
+        with self.source.open() as stream:
+            self.fields = self._fields(self._lines(stream))
 
     def lines(self) -> Iterator[str]:
         """Yield the file's lines as text. Raises FileFault."""
-        with self._text() as blocks:
-            lines = _Lines(blocks, self.dialect, self.source.name)
+        with self.source.open() as stream:
+            lines = self._lines(stream)
             while (line := lines.take()) is not None:
                 try:
                     yield _decoded(line, lines.number)
@@ -218,8 +213,8 @@ class Reader:
             raise FileFault(self.source.name, [*faults, *last.faults], count + len(last.faults)) from None
 
     def _records(self) -> Iterator[Record]:
-        with self._text() as blocks:
-            lines = _Lines(blocks, self.dialect, self.source.name)
+        with self.source.open() as stream:
+            lines = self._lines(stream)
             if self.dialect.format == JSONL:
                 yield from _json_records(lines, self.fields)
                 return
@@ -229,8 +224,8 @@ class Reader:
 
     def direct(self) -> Iterator[bytes]:
         """Yield what COPY with *copy_options* takes. Raises Doubt, FileFault."""
-        with self._text() as blocks:
-            lines = _Lines(blocks, self.dialect, self.source.name)
+        with self.source.open() as stream:
+            lines = self._lines(stream)
             if self.dialect.format == JSONL:
                 yield from _batches(_sound(record) for record in _json_records(lines, self.fields))
                 return
@@ -252,10 +247,8 @@ class Reader:
         }
         return "FORMAT csv, " + ", ".join(f"{word} {literal(sign)}" for word, sign in words.items())
 
-    @contextlib.contextmanager
-    def _text(self) -> Iterator[Iterator[bytes]]:
-        with self.source.open() as stream:
-            yield utf8_blocks(stream, self.dialect.encoding, self.source.name)
+    def _lines(self, stream: BinaryIO) -> _Lines:
+        return _Lines(utf8_blocks(stream, self.dialect.encoding, self.source.name), self.dialect, self.source.name)
 
 
 # --- bytes ---------------------------------------------------------------------------------------------------------------------
