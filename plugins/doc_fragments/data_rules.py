@@ -21,6 +21,14 @@ options:
     description: A YAML or JSON file on this host with a list of rules, or a mapping with C(rules); they come before those of O(rules).
     type: path
     default: ""
+  checkpoint:
+    description: Name of a checkpoint on this host, which rules with C(against) V(checkpoint) compare with.
+    type: str
+    default: ""
+  checkpoint_folder:
+    description: Folder of the checkpoints.
+    type: path
+    default: /var/lib/plano/checkpoints
   max_keys:
     description: How many keys of failing rows are kept of each rule; the counts are always whole.
     type: int

@@ -41,7 +41,7 @@ def checkpointed(
     params: Mapping[str, Any], check: bool, login: Login, stamp: Stamp, books: Path = ROOT
 ) -> dict[str, Any]:
     """Bring a checkpoint to the state asked for. Returns the module's result."""
-    book = Book(login.database, books)
+    book = Book(login.database, books, stamp.server)
     place = place_of(params, login, sealed=True)
     state = params["state"]
     with connect(login) as session:
@@ -68,7 +68,7 @@ def checkpointed(
 
 def restored(params: Mapping[str, Any], check: bool, login: Login, stamp: Stamp, books: Path = ROOT) -> dict[str, Any]:
     """Restore, prove, take back or clear up. Returns the module's result."""
-    book = Book(login.database, books)
+    book = Book(login.database, books, stamp.server)
     place = place_of(params, login, sealed=False)
     state = params["state"]
     if params["keep"] < 0:

@@ -9,7 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .data.checkpoint import FOLDER, Place
 from .data.errors import DataError
+from .data.names import Table
+from .data.rules import Known
 
 try:
     import yaml
@@ -21,12 +24,22 @@ RULES: dict[str, Any] = {
     "rules_file": {"type": "path", "default": ""},
     "max_keys": {"type": "int", "default": 1000, "no_log": False},
     "fail": {"type": "bool", "default": True},
+    "checkpoint": {"type": "str", "default": ""},
+    "checkpoint_folder": {"type": "path", "default": str(FOLDER)},
 }
 
 
 def rules(params: dict[str, Any]) -> list[Any]:
     """Return the rules that a module's options give, those of the file first. Raises DataError."""
     return [*(_read(Path(params["rules_file"])) if params["rules_file"] else []), *params["rules"]]
+
+
+def known(params: dict[str, Any]) -> dict[Table, Known]:
+    """Return what the checkpoint that a module's options name holds of each table, nothing without one. Raises DataError."""
+    if not params["checkpoint"]:
+        return {}
+    held = Place(Path(params["checkpoint_folder"]), params["login_db"]).need(params["checkpoint"]).contents()
+    return {table: Known(content.rows, " ".join(content.sums)) for table, content in held.items()}
 
 
 def _read(path: Path) -> list[Any]:

@@ -107,7 +107,12 @@ def main() -> None:
         params = module.params
         with connect(login) as session:
             report = checks.look(
-                session, _data_rules.rules(params), {}, params["keys"], params["max_keys"], not module.check_mode
+                session,
+                _data_rules.rules(params),
+                _data_rules.known(params),
+                params["keys"],
+                params["max_keys"],
+                not module.check_mode,
             )
         result = {
             "changed": report.changed,

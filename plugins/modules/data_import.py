@@ -301,6 +301,7 @@ def job_of(params: dict[str, object]) -> load.Job:
         before=params["before"],
         after=params["after"],
         rules=_data_rules.rules(params),
+        checkpoint=_data_rules.known(params),
         on_bad_row=params["on_bad_row"],
         max_bad_rows=limit(params["max_bad_rows"]),
         checks=params["checks"],
@@ -321,7 +322,9 @@ def main() -> None:
     def work(login: Login, stamp: Stamp) -> dict[str, object]:
         job = job_of(module.params)
         taken_back = undo.of_an_import(login, job.target, stamp) if job.checks else None
-        result = load.import_file(login, job, stamp, Book(login.database), taken_back, module.check_mode)
+        result = load.import_file(
+            login, job, stamp, Book(login.database, server=stamp.server), taken_back, module.check_mode
+        )
         told = result.told()
         if module._diff:
             told["diff"] = result.diff()

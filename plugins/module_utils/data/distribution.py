@@ -102,7 +102,9 @@ def carry_out(
         if check:
             return Outcome(work.run, runs.PENDING, changed=True)
         home.ensure(session)
-        with book.Book(login.database, root).change(work.run, runs.DISTRIBUTION, stamp.change, wait) as page:
+        with book.Book(login.database, root, stamp.server).change(
+            work.run, runs.DISTRIBUTION, stamp.change, wait
+        ) as page:
             page.write("begun", target=work.target)
             started = time.monotonic()
             try:

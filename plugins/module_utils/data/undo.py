@@ -418,7 +418,7 @@ def carry_out(
             if outcome.conflict_rows and not request.skip:
                 outcome.changed, outcome.why = False, str(ConflictError(outcome))
             return outcome
-        with book.Book(login.database, root).change(run_id, runs.UNDO, stamp.change, wait) as page:
+        with book.Book(login.database, root, stamp.server).change(run_id, runs.UNDO, stamp.change, wait) as page:
             page.write("begun", target=target.name)
             try:
                 outcome = run(session, target, request, run_id, stamp)
