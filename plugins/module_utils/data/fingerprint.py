@@ -104,7 +104,7 @@ def _enter(session: Session, name: str) -> None:
     try:
         session.execute(f"SET TRANSACTION SNAPSHOT {literal(name)}")
     except ServerError as error:
-        if error.state not in ("22023", "55000"):
+        if error.state not in ("22023", "42704", "55000"):
             raise
         raise DataError(
             f"{session.login.place}: the connection is lost that held the moment to be copied. Nothing was kept; run the same command again"
