@@ -14,7 +14,7 @@ description:
     computes a checksum of them. A manifest holds these, the digest of every file, the moment, and the versions of server and application.
   - A checkpoint is there whole or not at all. The same name again changes nothing.
   - Retention removes older ones when a new one stands; protected ones stay.
-  - RV(checkpoint.digest) goes into the host's ledger, so that an exchanged checkpoint does not stay unnoticed.
+  - The digest in RV(checkpoint) goes into the host's ledger, so that an exchanged checkpoint does not stay unnoticed.
 extends_documentation_fragment:
   - plano.delivery.data
   - plano.delivery.data.change

@@ -46,7 +46,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 checkpoints:
-  description: One item a checkpoint, the oldest first; RV(checkpoints[].faults) says what is wrong with one that is not whole.
+  description: One item a checkpoint, the oldest first; C(faults) says what is wrong with one that is not whole.
   type: list
   elements: dict
   returned: always

@@ -113,7 +113,7 @@ checkpoint:
   type: dict
   returned: with O(state=restored) and O(state=drilled)
 plan:
-  description: Tables with their rows now and then, what would be lost, the time and room it may take, and RV(plan.refused), why it would not be done.
+  description: Tables with their rows now and then, what would be lost, the time and room it may take, and C(refused), why it would not be done.
   type: dict
   returned: with O(state=restored) when it is, or would be; with O(state=swapped_back) in check mode
 losses:

@@ -133,7 +133,7 @@ def parallel(
 
     def worker() -> None:
         try:
-            with connect(login) as session, snapshot(session, name) if name else _plain(session):
+            with connect(login) as session, _view(session, name):
                 while not errors:
                     shape = waiting.get_nowait()
                     results.append((shape, work(session, shape)))
@@ -142,7 +142,7 @@ def parallel(
         except BaseException as error:  # it is raised in the thread that asked
             errors.append(error)
 
-    threads = [threading.Thread(target=worker, daemon=True) for _ in range(min(max(jobs, 1), len(found)))]
+    threads = [threading.Thread(target=worker, daemon=True) for _number in range(min(max(jobs, 1), len(found)))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -153,9 +153,14 @@ def parallel(
 
 
 @contextlib.contextmanager
-def _plain(session: Session) -> Iterator[str]:
-    prepare(session)
-    yield ""
+def _view(session: Session, name: str) -> Iterator[None]:
+    """Let the block see the snapshot *name*, or what is committed when it has none."""
+    if name:
+        with snapshot(session, name):
+            yield
+    else:
+        prepare(session)
+        yield
 
 
 def only_in(session: Session, left: Shape, right: Shape) -> int:
