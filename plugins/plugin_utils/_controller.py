@@ -18,11 +18,10 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from ansible_collections.plano.delivery.plugins.module_utils.engine import archive, fs, signature
-from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
 from ansible_collections.plano.delivery.plugins.module_utils.engine.release import artifact_faults, version_fault
 from ansible_collections.plano.delivery.plugins.module_utils.engine.systemd import Host
+from ansible_collections.plano.delivery.plugins.plugin_utils import _s3
 
-PRESIGNED_SECONDS = 900
 PINS = "plano_pins"
 PINS_HEADER = (
     "# Written by the rollback playbook: the next deploy goes to 'version' while the inventory still asks for\n"
@@ -73,23 +72,18 @@ def _git_commit(folder: str) -> str:
     return done.stdout.strip()
 
 
-def presign(source: str) -> str:
-    """Turn s3://bucket/key into a URL that a host can fetch without any AWS library or key."""
-    parts = urlsplit(source)
-    if parts.scheme != "s3":
-        return source
-    try:
-        import boto3
-        from botocore.exceptions import BotoCoreError
-    except ImportError:
-        raise EngineError(f"source {source} needs boto3 on the controller: pip install boto3") from None
-    try:
-        client = boto3.client("s3")
-        return client.generate_presigned_url(
-            "get_object", Params={"Bucket": parts.netloc, "Key": parts.path.lstrip("/")}, ExpiresIn=PRESIGNED_SECONDS
+def sign(key: Path, component: str, version: str, sha256: str) -> str:
+    """Let ssh-keygen sign with *key*: a private key without a passphrase, or a public one whose other half ssh-agent holds."""
+    # In a session of its own there is no terminal on which it could ask for a passphrase, and wait.
+    alone = ["setsid", "--wait", "ssh-keygen", "-Y", "sign", "-f", str(key), "-n", signature.NAMESPACE]
+    said = signature.statement(component, version, sha256)
+    done = Host().run(alone, stdin=said, env={"SSH_ASKPASS_REQUIRE": "never"})
+    if done.code != 0:
+        raise signature.SignatureError(
+            f"ssh-keygen cannot sign with {key} ({done.why}): docs/signatures.md tells how such a key is made; "
+            "one with a passphrase must be in ssh-agent, and its public half named here"
         )
-    except BotoCoreError as exc:
-        raise EngineError(f"source {source} cannot be presigned: {exc}") from None
+    return done.stdout
 
 
 def pinned(pins: Mapping[str, Any], component: str, wanted: str) -> str:
@@ -159,15 +153,19 @@ def _verdict(component: str, artifact: Mapping[str, Any], allowed: str) -> list[
 
 
 def source_faults(artifact: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with an artifact whose sources are all files on this controller.
+    """Return what is wrong with an artifact whose sources are all files on this controller, or in S3.
 
     Other sources are out of sight from here; the host checks them before it unpacks anything.
     """
-    paths = [local_path(str(source)) for source in artifact["sources"]]
     faults = []
-    for path in paths:
+    for source in map(str, artifact["sources"]):
+        path = local_path(source)
         if path is None:
-            return []
+            missing = _s3.object_faults(source, artifact["sha256"]) if _s3.parsed(source) else []
+            if not missing:
+                return []
+            faults += missing
+            continue
         if not path.is_file():
             faults.append(f"source file {path} does not exist")
             continue

@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import boto3
 import pytest
-from moto_server import Moto, running
+from controller import BUCKET
+from moto_server import REGION, Moto, running
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +26,11 @@ def aws(moto_server: Moto, monkeypatch: pytest.MonkeyPatch) -> Moto:
     for name, value in moto_server.environment.items():
         monkeypatch.setenv(name, value)
     return moto_server
+
+
+@pytest.fixture
+def bucket(aws: Moto) -> Any:
+    """A client of S3, in which there is an empty bucket."""
+    client = boto3.client("s3")
+    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    return client

@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What AWS refuses, in words an operator can act on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..engine.errors import EngineError
+
+_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired", "RequestTimeTooSkewed")
+_UNKNOWN = (
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+    "AuthFailure",
+)
+DENIED = ("AccessDenied", "AccessDeniedException", "AllAccessDisabled", "UnauthorizedOperation", "403")
+_ELSEWHERE = ("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "301")
+_BUSY = ("SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "503")
+_ABSENT = ("NoSuchKey", "ResourceNotFound", "ResourceNotFoundException", "ParameterNotFound", "404")
+
+
+class AwsError(EngineError):
+    """AWS refused a call, or could not be asked; *code* is its own word for it, empty when it was not reached."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+    @property
+    def absent(self) -> bool:
+        return self.code in _ABSENT
+
+    @property
+    def denied(self) -> bool:
+        return self.code in DENIED
+
+
+@dataclass(frozen=True)
+class Call:
+    """What was asked of AWS: the permission it needs, the policy of docs/aws.md that grants it, on what, and where."""
+
+    action: str
+    policy: str
+    what: str
+    resource: str
+    region: str = ""
+    hint: str = ""
+
+    def fault(self, code: str, said: str, caller: str = "") -> str:
+        """Say what is wrong, where and what to do next, given AWS's *code* and what it *said*."""
+        return f"{self.what}: {self._reason(code, said, caller)}"
+
+    def unasked(self, why: str, said: object) -> str:
+        """Say why AWS could not even be asked; *why* is one of the texts below."""
+        return f"{self.what}: {why.format(said=said)}"
+
+    def _reason(self, code: str, said: str, caller: str) -> str:
+        place = f" in region {self.region}" if self.region else ""
+        hint = f"; {self.hint}" if self.hint else ""
+        if code in _EXPIRED:
+            return f"the AWS credentials of this controller have expired ({code}): get new ones, then run the same command again"
+        if code in _UNKNOWN:
+            return f"AWS does not know the credentials of this controller ({code}): look at AWS_PROFILE and AWS_ACCESS_KEY_ID"
+        if code in DENIED:
+            who = f" to {caller}" if caller else ""
+            return f"{self.action} is not allowed{who}: the policy '{self.policy}' grants it, on {self.resource}{hint}"
+        if code == "NoSuchBucket":
+            return "there is no such bucket in any account: correct the name, or let the playbook provision make it"
+        if code in _ELSEWHERE:
+            return f"it is not{place or ' in this region'} ({said}): set AWS_REGION to where it is"
+        if code in _ABSENT:
+            return f"it does not exist{place}{hint}"
+        if code in _BUSY:
+            return f"AWS asks for fewer calls ({code}), also when it was asked again: wait a minute, then run the same command again"
+        return f"{self.action} failed{place}: {said}"
+
+
+NO_CREDENTIALS = (
+    "this controller has no AWS credentials ({said}): set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
+    "in a workflow, let its role be assumed first"
+)
+NO_REGION = "which region is meant is said nowhere ({said}): set AWS_REGION"
+NO_ANSWER = "AWS does not answer ({said}): look at the network and at AWS_REGION, then run the same command again"

@@ -1,0 +1,50 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+BUCKET = "example-artifacts"
+
+
+def play(
+    folder: Path, *arguments: Any, playbook: str = "", tasks: list[dict[str, Any]] | None = None
+) -> tuple[int, str]:
+    """Run a playbook of the collection, or *tasks* on localhost, as an operator would; return the exit code and all that was said."""
+    if tasks is not None:
+        (folder / "play.yml").write_text(
+            yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}])
+        )
+    done = subprocess.run(
+        [BIN / "ansible-playbook", *map(str, arguments), playbook or folder / "play.yml"],
+        env={**ansible_environment(folder), "PWD": str(folder)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def ansible_environment(folder: Path) -> dict[str, str]:
+    return {
+        **{name: value for name, value in os.environ.items() if name.startswith("AWS_")},
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache" / "collections"),
+        "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+        "ANSIBLE_NOCOLOR": "1",
+        "LC_ALL": "C.UTF-8",
+    }
