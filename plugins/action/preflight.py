@@ -42,6 +42,9 @@ class ActionModule(ActionBase):
                 for fault in self._role_faults(host, role, given, task_vars, seen):
                     hosts, titles = found.setdefault(fault, ({}, {}))
                     hosts[host] = titles[title] = None
+        mixed = self._inventories(task_vars)
+        if mixed:
+            found[mixed] = (dict.fromkeys(task_vars["ansible_play_hosts_all"]), {"inventory": None})
         if found:
             lines = [f"{', '.join(hosts)}: {', '.join(titles)}: {fault}" for fault, (hosts, titles) in found.items()]
             count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
@@ -51,6 +54,14 @@ class ActionModule(ActionBase):
         given = self._templar.template(task_vars.get("plano_change_id"))
         result.update(changed=False, change=str(given or _controller.run_id()))
         return result
+
+    def _inventories(self, task_vars: dict[str, Any]) -> str:
+        """Say that hosts of several environments are about to be changed at once, each with the variables of the other, if so."""
+        raw = task_vars["hostvars"].raw_get
+        folders = {str(raw(host).get("inventory_dir")) for host in task_vars["ansible_play_hosts_all"]} - {"None"}
+        if len(folders) < 2:
+            return ""
+        return f"the hosts are of several inventories ({', '.join(sorted(folders))}), so their variables would mix: name one of them by -i"
 
     def _role_faults(
         self,

@@ -74,3 +74,8 @@ def bucket_region(client: Any, bucket: str) -> str:
     except exceptions.BotoCoreError:
         headers = {}
     return str(headers.get("x-amz-bucket-region") or client.meta.region_name)
+
+
+def region() -> str:
+    """Return the region that AWS's own tools would use, empty when none is said."""
+    return str(boto3.session.Session().region_name or "")

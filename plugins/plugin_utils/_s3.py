@@ -201,15 +201,21 @@ class Bucket:
 
     def _call(self, action: str, key: str) -> Call:
         arn = f"arn:aws:s3:::{self.place.bucket}"
-        hint = f"or bucket {self.place.bucket} belongs to another account" + (
-            f" than {self.owner}" if self.owner else ""
-        )
+        more = [
+            f"bucket {self.place.bucket} belongs to another account" + (f" than {self.owner}" if self.owner else "")
+        ]
         if action == "s3:GetObject":
-            hint = f"or the key does not exist, which S3 says only to whom s3:ListBucket is allowed on {arn}, {hint}"
+            more.append(f"the key does not exist, which S3 says only to whom s3:ListBucket is allowed on {arn}")
         if self.encryption.get("SSEKMSKeyId"):
-            hint += f", or kms:GenerateDataKey is not allowed on {self.encryption['SSEKMSKeyId']}"
-        resource = f"{arn}/{key}" if key else arn
-        return Call(action, "deploy", self.place.url(key), resource, self.client.meta.region_name, hint)
+            more.append(f"kms:GenerateDataKey is not allowed on {self.encryption['SSEKMSKeyId']}")
+        return Call(
+            action,
+            "deploy",
+            self.place.url(key),
+            f"{arn}/{key}" if key else arn,
+            self.client.meta.region_name,
+            if_denied="".join(f"; or {each}" for each in more),
+        )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -44,6 +45,19 @@ class Moto:
         """Judge every call by its caller's IAM policies, after that many more which are free."""
         self._post("/moto-api/reset-auth", str(after).encode())
 
+    @contextmanager
+    def calls(self) -> Iterator[list[str]]:
+        """Note the calls that are made within, each by its name, such as secretsmanager.GetSecretValue; known when it ends."""
+        found: list[str] = []
+        self._post("/moto-api/recorder/reset-recording", b"")
+        self._post("/moto-api/recorder/start-recording", b"")
+        yield found
+        self._post("/moto-api/recorder/stop-recording", b"")
+        with urllib.request.urlopen(self.url + "/moto-api/recorder/download-recording", timeout=10) as answer:
+            for line in answer.read().decode().splitlines():
+                call = json.loads(line)
+                found.append(call["headers"].get("X-Amz-Target", f"{call['method']} {call['url']}"))
+
     def _post(self, path: str, body: bytes) -> None:
         with urllib.request.urlopen(
             urllib.request.Request(self.url + path, body, {"Content-Type": "text/plain"}, method="POST"), timeout=10
@@ -59,6 +73,7 @@ def running(folder: Path) -> Iterator[Moto]:
         port = int(probe.getsockname()[1])
     # AWS's own settings of whoever runs this must not reach it.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    clean["MOTO_RECORDER_FILEPATH"] = str(folder / "recording")
     program = Path(__file__).with_name("moto_with_shims.py")
     with (folder / "moto.log").open("wb") as log:
         process = subprocess.Popen(

@@ -319,7 +319,7 @@ def test_what_is_not_allowed_names_the_action_and_its_policy_and_who_asked(aws: 
         ("ExpiredToken", "the AWS credentials of this controller have expired (ExpiredToken)"),
         ("InvalidAccessKeyId", "AWS does not know the credentials of this controller"),
         ("PermanentRedirect", "it is not in region sa-east-1 (no): set AWS_REGION to where it is"),
-        ("AccessDenied", "or bucket example-artifacts belongs to another account"),
+        ("AccessDenied", "; or bucket example-artifacts belongs to another account"),
         ("NoSuchBucket", "there is no such bucket in any account"),
         ("InternalError", "s3:GetObject failed in region sa-east-1: no"),
     ],

@@ -49,7 +49,8 @@ class Call:
     what: str
     resource: str
     region: str = ""
-    hint: str = ""
+    if_denied: str = ""
+    if_absent: str = ""
 
     def fault(self, code: str, said: str, caller: str = "") -> str:
         """Say what is wrong, where and what to do next, given AWS's *code* and what it *said*."""
@@ -61,20 +62,19 @@ class Call:
 
     def _reason(self, code: str, said: str, caller: str) -> str:
         place = f" in region {self.region}" if self.region else ""
-        hint = f"; {self.hint}" if self.hint else ""
         if code in _EXPIRED:
             return f"the AWS credentials of this controller have expired ({code}): get new ones, then run the same command again"
         if code in _UNKNOWN:
             return f"AWS does not know the credentials of this controller ({code}): look at AWS_PROFILE and AWS_ACCESS_KEY_ID"
         if code in DENIED:
             who = f" to {caller}" if caller else ""
-            return f"{self.action} is not allowed{who}: the policy '{self.policy}' grants it, on {self.resource}{hint}"
+            return f"{self.action} is not allowed{who}: the policy '{self.policy}' grants it, on {self.resource}{self.if_denied}"
         if code == "NoSuchBucket":
             return "there is no such bucket in any account: correct the name, or let the playbook provision make it"
         if code in _ELSEWHERE:
             return f"it is not{place or ' in this region'} ({said}): set AWS_REGION to where it is"
         if code in _ABSENT:
-            return f"it does not exist{place}{hint}"
+            return f"it does not exist{place}{self.if_absent}"
         if code in _BUSY:
             return f"AWS asks for fewer calls ({code}), also when it was asked again: wait a minute, then run the same command again"
         return f"{self.action} failed{place}: {said}"
@@ -86,3 +86,13 @@ NO_CREDENTIALS = (
 )
 NO_REGION = "which region is meant is said nowhere ({said}): set AWS_REGION"
 NO_ANSWER = "AWS does not answer ({said}): look at the network and at AWS_REGION, then run the same command again"
+
+
+def unasked(said: str) -> str:
+    """Return which of these fits what botocore *said*, when only its text is left of it."""
+    lower = said.lower()
+    if "region" in lower:
+        return NO_REGION
+    if "could not connect" in lower or "timeout" in lower or "connection" in lower:
+        return NO_ANSWER
+    return NO_CREDENTIALS

@@ -86,6 +86,7 @@ class Copy:
                 "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
                 "ANSIBLE_RESULT_FORMAT": "yaml",
                 "ANSIBLE_NOCOLOR": "1",
+                "AWS_EC2_METADATA_DISABLED": "true",
                 "LC_ALL": "C.UTF-8",
             },
             capture_output=True,

@@ -1,0 +1,307 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""dev and prod, their hosts found by AWS's tags, their secrets in a vault and in AWS: what the check of all inputs says of them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from controller import BIN, ROOT, ansible_environment, play
+from moto_server import Moto
+
+IMAGE = "ami-12c6146b"
+PEM = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
+HOSTS = {
+    "dev": {"dev-db": "postgresql", "dev-app": "backend", "dev-mon": "monitoring"},
+    "prod": {"prod-app-1": "backend", "prod-app-2": "backend", "prod-mon": "monitoring"},
+}
+FIELDS = {
+    "database": ["migrator", "application", "backup", "monitoring"],
+    "monitoring": ["password", "password_salt"],
+    "grafana": ["admin_password", "secret_key"],
+    "alerts": ["slack_url"],
+}
+
+
+def kept(environment: str) -> dict[str, dict[str, str]]:
+    """The secrets of an environment; each tells where it comes from."""
+    found = {
+        name: {field: f"S3CRET-{environment}-{name}-{field}-0123" for field in fields}
+        for name, fields in FIELDS.items()
+    }
+    found["alerts"]["slack_url"] = f"https://hooks.example.com/{found['alerts']['slack_url']}"
+    return found
+
+
+def vault(environment: str) -> dict[str, Any]:
+    secrets = kept(environment)
+    return {
+        "vault_database_passwords": secrets["database"],
+        "vault_monitoring_password": secrets["monitoring"]["password"],
+        "vault_monitoring_password_salt": secrets["monitoring"]["password_salt"],
+        "vault_grafana_admin_password": secrets["grafana"]["admin_password"],
+        "vault_grafana_secret_key": secrets["grafana"]["secret_key"],
+        "vault_slack_url": secrets["alerts"]["slack_url"],
+    }
+
+
+def run_instance(environment: str, name: str, role: str) -> str:
+    tags = {"plano:environment": environment, "plano:role": role, "Name": name}
+    made = boto3.client("ec2").run_instances(
+        ImageId=IMAGE,
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[
+            {"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        ],
+    )
+    return str(made["Instances"][0]["InstanceId"])
+
+
+@pytest.fixture
+def account(aws: Moto, monkeypatch: pytest.MonkeyPatch) -> Moto:
+    """Both environments' instances in one account, and both environments' secrets in AWS, in the inventories' region."""
+    (region,) = yaml.safe_load((ROOT / "inventories/prod/aws_ec2.yml").read_text())["regions"]
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, region)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    for environment, hosts in HOSTS.items():
+        for name, role in hosts.items():
+            run_instance(environment, name, role)
+        for name, fields in kept(environment).items():
+            boto3.client("secretsmanager").create_secret(
+                Name=f"plano/{environment}/{name}", SecretString=json.dumps(fields)
+            )
+    return aws
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Any:
+    """Copy an inventory and what an operator puts beside it; return its folder."""
+
+    def made(environment: str) -> Path:
+        folder = tmp_path / "inventories" / environment
+        shutil.copytree(ROOT / "inventories" / environment, folder)
+        if environment == "dev":
+            (folder / "group_vars/all/vault.yml").write_text(yaml.safe_dump(vault("dev")))
+        else:
+            (folder / "rds-ca.pem").write_text(PEM)
+            (folder / "prod-mon-tls.crt").write_text(PEM)
+            (folder / "allowed_signers").write_text("ops ssh-ed25519 AAAA\n")
+        return folder
+
+    return made
+
+
+def listed(folder: Path, inventory: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [BIN / "ansible-inventory", "-i", inventory, "--list"],
+        env=ansible_environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_the_hosts_are_those_that_run_with_the_environments_tag(account, copy, tmp_path, environment):
+    boto3.client("ec2").stop_instances(InstanceIds=[run_instance(environment, "stopped", "backend")])
+    found = listed(tmp_path, copy(environment) / "aws_ec2.yml")
+    hosts = found["_meta"]["hostvars"]
+    assert set(hosts) == set(HOSTS[environment])
+    for role in ("postgresql", "backend", "monitoring"):
+        members = [name for name, its in HOSTS[environment].items() if its == role]
+        assert sorted(found.get(role, {}).get("hosts", [])) == members
+    for variables in hosts.values():
+        assert variables["ansible_host"] == variables["ec2_private_ip_address"] and variables["ec2_instance_id"]
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_the_folder_is_the_static_form_and_asks_aws_nothing(account, copy, tmp_path, environment):
+    with account.calls() as calls:
+        found = listed(tmp_path, copy(environment))
+    assert calls == []
+    assert set(found["_meta"]["hostvars"]) == set(HOSTS[environment])
+    dynamic = listed(tmp_path, tmp_path / "inventories" / environment / "aws_ec2.yml")
+    for name, variables in found["_meta"]["hostvars"].items():
+        said = dynamic["_meta"]["hostvars"][name]
+        assert {key: value for key, value in said.items() if not key.startswith("ec2_") and key != "ansible_host"} == {
+            key: value for key, value in variables.items() if key != "ansible_host"
+        }
+
+
+RESOLVED = """
+- ansible.builtin.copy:
+    content: "{{ dict(plano_secrets | zip(query('plano.delivery.secret', *plano_secrets))) | to_json }}"
+    dest: "FILE-{{ inventory_hostname }}"
+    mode: "0600"
+  no_log: true
+- ansible.builtin.copy:
+    content: "{{ [monitoring_password, grafana_secret_key, plano_database_passwords, backend_secrets | default({})] | to_json }}"
+    dest: "FILE-used-{{ inventory_hostname }}"
+    mode: "0600"
+  no_log: true
+"""
+
+
+@pytest.mark.parametrize(("environment", "other"), [("dev", "prod"), ("prod", "dev")])
+def test_an_environment_resolves_what_its_roles_require_and_nothing_of_the_other(
+    account, copy, tmp_path, environment, other
+):
+    copy(other)
+    # Variables that only the other one has.
+    (tmp_path / "inventories" / other / "group_vars/all/own.yml").write_text(f"only_there: S3CRET-{other}-variable\n")
+    inventory = copy(environment) / "aws_ec2.yml"
+    assert f"S3CRET-{other}" not in json.dumps(listed(tmp_path, inventory))
+    shutil.copytree(ROOT / "playbooks" / "group_vars", tmp_path / "group_vars")
+    # The playbooks' own tasks, and two that use all of it on every host.
+    tasks = yaml.safe_load((ROOT / "playbooks/tasks/secrets.yml").read_text())
+    tasks += yaml.safe_load(RESOLVED.replace("FILE", str(tmp_path / "seen")))
+    check = yaml.safe_load((ROOT / "playbooks/tasks/check.yml").read_text())
+    tasks += [task for task in check if "plano.delivery.preflight" in task]
+    plays = [{"hosts": "postgresql:backend:monitoring", "gather_facts": False, "tasks": tasks}]
+    (tmp_path / "check.yml").write_text(yaml.safe_dump(plays))
+    local = f"ansible_connection=local ansible_python_interpreter={sys.executable}"
+    with account.calls() as calls:
+        _code, said = play(tmp_path, "-vvv", "-i", inventory, "-e", local, playbook=str(tmp_path / "check.yml"))
+    assert "S3CRET" not in said
+    # Dev asks AWS for its hosts alone; prod for each secret once, for all hosts, roles and tasks.
+    asked = [call for call in calls if "secretsmanager" in call]
+    assert asked == (["secretsmanager.GetSecretValue"] * len(FIELDS) if environment == "prod" else [])
+    # Of the pinned artifacts, which are examples, another source is out of sight; nobody has signed them.
+    faults = {line.strip() for line in said.splitlines() if re.match(r"\s*- \w+-", line)}
+    assert [fault for fault in faults if "sign" not in fault or environment == "dev"] == [], said
+    assert bool(faults) is (environment == "prod") and ("failed=1" in said) is (environment == "prod"), said
+    places = yaml.safe_load((inventory.parent / "group_vars/all/secrets.yml").read_text())["plano_secrets"]
+    for host in HOSTS[environment]:
+        values = json.loads((tmp_path / f"seen-{host}").read_text())
+        assert set(values) == set(places)
+        used = (tmp_path / f"seen-used-{host}").read_text()
+        for text in [*values.values(), used]:
+            assert f"S3CRET-{environment}-" in text and f"S3CRET-{other}-" not in text
+
+
+def test_hosts_of_two_inventories_at_once_are_refused(account, copy, tmp_path):
+    play_ = {
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": [{"plano.delivery.preflight": {"roles": {}}, "run_once": True}],
+    }
+    (tmp_path / "check.yml").write_text(yaml.safe_dump([play_]))
+    both = ["-i", copy("dev"), "-i", copy("prod")]
+    code, said = play(tmp_path, *both, playbook=str(tmp_path / "check.yml"))
+    assert code != 0 and "their variables would mix: name one of them" in " ".join(said.split()), said
+
+
+# Each source, and what each refuses
+
+
+def lookups(tmp_path: Path, secrets: dict[str, Any], **variables: Any) -> tuple[dict[str, str], str]:
+    """Look up every name of *secrets*; return what each gave, or the reason why not."""
+    tasks: list[dict[str, Any]] = []
+    for name in secrets:
+        asked = {"value": "{{ lookup('plano.delivery.secret', '" + name + "') }}"}
+        tasks.append({"ansible.builtin.set_fact": asked, "register": f"of_{name}", "ignore_errors": True})
+    said = (
+        "{{ {"
+        + ", ".join(f"'{n}': of_{n}.ansible_facts.value | default(of_{n}.msg)" for n in secrets)
+        + "} | to_json }}"
+    )
+    tasks.append({"ansible.builtin.copy": {"content": said, "dest": str(tmp_path / "said"), "mode": "0600"}})
+    given = json.dumps({"plano_secrets": secrets, **variables})
+    code, output = play(tmp_path, "-e", given, tasks=tasks)
+    assert code == 0, output
+    found: dict[str, str] = json.loads((tmp_path / "said").read_text())
+    return found, output
+
+
+def test_each_source_gives_its_secret_and_each_wrong_place_is_named(account, tmp_path):
+    client, ssm = boto3.client("secretsmanager"), boto3.client("ssm")
+    arn = client.create_secret(Name="plain", SecretString="S3CRET-plain")["ARN"]
+    ssm.put_parameter(Name="/plano/one", Value='{"a": "S3CRET-ssm"}', Type="SecureString")
+    boto3.client("ssm", region_name="us-east-1").put_parameter(Name="far", Value="S3CRET-far", Type="SecureString")
+
+    def place(source: str, key: str, **more: str) -> dict[str, str]:
+        return {"source": source, "key": key, **more}
+
+    good = {
+        "plain": (place("secretsmanager", "plain"), "S3CRET-plain"),
+        "by_arn": (place("secretsmanager", arn), "S3CRET-plain"),
+        "field": (place("secretsmanager", "plano/dev/grafana:secret_key"), kept("dev")["grafana"]["secret_key"]),
+        "parameter": (place("ssm", "/plano/one:a"), "S3CRET-ssm"),
+        "far": (place("ssm", "far", region="us-east-1"), "S3CRET-far"),
+        "variable": (place("vault", "mine"), "S3CRET-mine"),
+        "part": (place("vault", "many:b"), "7"),
+    }
+    wrong = {
+        "absent": (
+            place("secretsmanager", "nowhere"),
+            "it does not exist in region eu-west-1; is it in another region?",
+        ),
+        "absent_ssm": (place("ssm", "far"), "it does not exist in region eu-west-1; is it in another region?"),
+        "no_json": (place("secretsmanager", "plain:a"), "is no JSON object, so that it has no field 'a'"),
+        "no_field": (place("ssm", "/plano/one:b"), "has no field 'b'; it has: a"),
+        "no_variable": (place("vault", "nothing"), "'nothing' is undefined, in which secret 'no_variable' is kept"),
+        "whole": (place("vault", "many"), "has fields: a, b; name one as many:FIELD"),
+        "empty": (place("vault", "many:a"), "is empty in its field a: fill it in"),
+        "source": (place("file", "x"), "source 'file' must be one of vault, ssm, secretsmanager"),
+        "shape": ({"key": "x", "other": 1}, "must read {source: vault|ssm|secretsmanager, key: NAME or NAME:FIELD}"),
+    }
+    found, output = lookups(
+        tmp_path,
+        {name: asked for name, (asked, _said) in {**good, **wrong}.items()},
+        mine="S3CRET-mine",
+        many={"a": "", "b": 7},
+    )
+    for name, (_asked, value) in good.items():
+        assert found[name] == value
+    for name, (_asked, message) in wrong.items():
+        assert message in found[name] and "S3CRET" not in found[name], found[name]
+    assert "S3CRET" not in output
+
+
+def test_a_secret_that_may_not_be_read_names_the_action_the_policy_and_who_asked(account, tmp_path, monkeypatch):
+    iam = boto3.client("iam")
+    iam.create_user(UserName="deployer")
+    key = iam.create_access_key(UserName="deployer")["AccessKey"]
+    may = {"Effect": "Allow", "Action": "ssm:GetParameter", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [may]})
+    iam.put_user_policy(UserName="deployer", PolicyName="deploy", PolicyDocument=policy)
+    boto3.client("ssm").put_parameter(Name="/plano/one", Value="S3CRET-ssm", Type="SecureString")
+    places = {
+        "denied": {"source": "secretsmanager", "key": "plano/prod/monitoring:password"},
+        "parameter": {"source": "ssm", "key": "/plano/one"},
+    }
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    account.enforce_policies()
+    try:
+        found, _output = lookups(tmp_path, places)
+    finally:
+        account.enforce_policies(10**9)
+    assert found["parameter"] == "S3CRET-ssm"
+    assert "secretsmanager:GetSecretValue is not allowed to arn:aws:iam::123456789012:user/deployer" in found["denied"]
+    assert "'deploy' grants it, on arn:aws:secretsmanager:eu-west-1:*:secret:plano/prod/monitoring-*" in found["denied"]
+
+
+def test_without_credentials_a_secret_says_so(account, tmp_path, monkeypatch):
+    places = {name: {"source": name, "key": "x"} for name in ("secretsmanager", "ssm")}
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    found, _output = lookups(tmp_path, places)
+    assert all("this controller has no AWS credentials" in said for said in found.values()), found
