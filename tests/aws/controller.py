@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import boto3
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,3 +53,30 @@ def ansible_environment(folder: Path) -> dict[str, str]:
         "ANSIBLE_NOCOLOR": "1",
         "LC_ALL": "C.UTF-8",
     }
+
+
+def become(monkeypatch: pytest.MonkeyPatch, user: str, statements: list[dict[str, Any]]) -> None:
+    """Let whoever calls AWS from here on be *user*, who may do what *statements* say."""
+    iam = boto3.client("iam")
+    iam.create_user(UserName=user)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName=user, PolicyName="deploy", PolicyDocument=policy)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+
+def documented(purpose: str) -> list[dict[str, Any]]:
+    """The statements of a policy, as docs/aws-artifacts.md tells them for *purpose*."""
+    text = (ROOT / "docs" / "aws-artifacts.md").read_text(encoding="utf-8")
+    rows = [row for row in re.findall(r"^\| (.*?) \| (.*?) \| (.*?) \|$", text, re.MULTILINE) if row[0] == purpose]
+    assert rows
+    return [
+        {
+            "Effect": "Allow",
+            "Action": re.findall(r"`(\w+:\w+)`", actions),
+            "Resource": re.findall(r"`(.*?)`", resource)[0].replace("BUCKET", BUCKET),
+        }
+        for _purpose, actions, resource in rows
+    ]

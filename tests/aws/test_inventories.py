@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 import pytest
 import yaml
-from controller import BIN, ROOT, ansible_environment, play
+from controller import BIN, ROOT, ansible_environment, become, documented, play
 from moto_server import Moto
 
 IMAGE = "ami-12c6146b"
@@ -119,9 +119,14 @@ def listed(folder: Path, inventory: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
-def test_the_hosts_are_those_that_run_with_the_environments_tag(account, copy, tmp_path, environment):
+def test_the_hosts_are_those_that_run_with_the_environments_tag(account, copy, tmp_path, monkeypatch, environment):
     boto3.client("ec2").stop_instances(InstanceIds=[run_instance(environment, "stopped", "backend")])
-    found = listed(tmp_path, copy(environment) / "aws_ec2.yml")
+    become(monkeypatch, "deployer", documented("the hosts"))
+    account.enforce_policies()
+    try:
+        found = listed(tmp_path, copy(environment) / "aws_ec2.yml")
+    finally:
+        account.enforce_policies(10**9)
     hosts = found["_meta"]["hostvars"]
     assert set(hosts) == set(HOSTS[environment])
     for role in ("postgresql", "backend", "monitoring"):
@@ -276,19 +281,12 @@ def test_each_source_gives_its_secret_and_each_wrong_place_is_named(account, tmp
 
 
 def test_a_secret_that_may_not_be_read_names_the_action_the_policy_and_who_asked(account, tmp_path, monkeypatch):
-    iam = boto3.client("iam")
-    iam.create_user(UserName="deployer")
-    key = iam.create_access_key(UserName="deployer")["AccessKey"]
-    may = {"Effect": "Allow", "Action": "ssm:GetParameter", "Resource": "*"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [may]})
-    iam.put_user_policy(UserName="deployer", PolicyName="deploy", PolicyDocument=policy)
     boto3.client("ssm").put_parameter(Name="/plano/one", Value="S3CRET-ssm", Type="SecureString")
     places = {
         "denied": {"source": "secretsmanager", "key": "plano/prod/monitoring:password"},
         "parameter": {"source": "ssm", "key": "/plano/one"},
     }
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    become(monkeypatch, "deployer", [{"Effect": "Allow", "Action": "ssm:GetParameter", "Resource": "*"}])
     account.enforce_policies()
     try:
         found, _output = lookups(tmp_path, places)
