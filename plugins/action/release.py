@@ -17,7 +17,7 @@ from ansible.plugins.loader import lookup_loader
 
 from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
 from ansible_collections.plano.delivery.plugins.module_utils.engine.release import request_faults
-from ansible_collections.plano.delivery.plugins.plugin_utils import _controller, _s3
+from ansible_collections.plano.delivery.plugins.plugin_utils import _controller
 
 MODULE = "plano.delivery.release"
 # After its own deadline the host needs a moment to revert and to answer.
@@ -98,7 +98,7 @@ class ActionModule(ActionBase):
         local = _controller.find_local(artifact)
         if artifact:
             artifact["local"] = local is not None
-            artifact["sources"] = _s3.presigned(map(str, artifact["sources"]))
+            artifact["sources"] = _controller.presigned(map(str, artifact["sources"]))
         result = self._module(args, task_vars)
         if result.get("needs_artifact") and local is not None:
             result = self._with_upload(args, local, task_vars)

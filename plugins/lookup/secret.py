@@ -25,7 +25,7 @@ options:
     elements: str
   all:
     description:
-      - Instead of names, read whatever AWS keeps for C(plano_secrets), and return it as one dictionary.
+      - Instead of names, read whatever AWS keeps for C(plano_secrets), and return it as one dictionary, by its places.
       - What cannot be read is left out, for whoever needs it to say what is wrong.
     type: bool
     default: false
@@ -65,22 +65,21 @@ from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.plano.delivery.plugins.module_utils.aws import refusals, secrets
 from ansible_collections.plano.delivery.plugins.module_utils.aws.secrets import Reference, SecretError
-from ansible_collections.plano.delivery.plugins.plugin_utils import _aws
 
 
 class _Refused(Exception):
-    """What AWS said instead of a secret, and to whom."""
+    """What AWS said instead of a secret, where, and to whom."""
 
-    def __init__(self, said: str) -> None:
+    def __init__(self, said: str, region: str, who: str) -> None:
         super().__init__(said)
-        self.who = _aws.caller()["Arn"] if secrets.code(said) in refusals.DENIED else ""
+        self.region, self.who = region, who
 
 
 LOOKUPS = {"ssm": "amazon.aws.ssm_parameter", "secretsmanager": "amazon.aws.secretsmanager_secret"}
 # What was read first for the whole run: tasks/secrets.yml.
 READ = "__plano_secrets_read"
 # What this process asked AWS already, refusals too: a check of all hosts templates the same variable again and again.
-_asked: dict[tuple[str, str, str], str | _Refused] = {}
+_asked: dict[str, str | _Refused] = {}
 
 
 class LookupModule(LookupBase):
@@ -88,29 +87,29 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=kwargs)
         self._variables = variables or {}
         try:
-            places = self._plain("plano_secrets")
             if self.get_option("all"):
-                return [self._all(places)]
-            return [self._value(secrets.reference(places, str(name))) for name in terms]
+                return [self._all()]
+            places = self._plain("plano_secrets")
+            found = [secrets.reference(places, str(name)) for name in terms]
+            return [place.value(self._content(place)) for place in found]
         except SecretError as exc:
             raise AnsibleLookupError(str(exc)) from None
 
-    def _all(self, places: Any) -> dict[str, str]:
+    def _all(self) -> dict[str, str]:
+        """What is kept where, by place and not by name: another host may give a name another place."""
         found = {}
+        try:
+            places = self._plain("plano_secrets")
+        except AnsibleError:
+            return {}
         for name in places or {}:
             try:
                 place = secrets.reference(places, str(name))
                 if place.source != "vault":
-                    found[str(name)] = place.value(self._content(place))
+                    found[place.where] = self._content(place)
             except SecretError:
                 continue
         return found
-
-    def _value(self, place: Reference) -> str:
-        read = self._variables.get(READ) or {}
-        if place.source != "vault" and place.name in read:
-            return str(read[place.name])
-        return place.value(self._content(place))
 
     def _content(self, place: Reference) -> Any:
         if place.source == "vault":
@@ -120,28 +119,32 @@ class LookupModule(LookupBase):
                     "(see vault.yml.example)"
                 )
             return self._plain(place.id)
-        key = (place.source, place.id, place.region)
-        if key not in _asked:
+        read = self._variables.get(READ) or {}
+        if place.where in read:
+            return str(read[place.where])
+        if place.where not in _asked:
             try:
-                _asked[key] = self._ask(place)
+                _asked[place.where] = self._ask(place)
             except _Refused as exc:
-                _asked[key] = exc
-        answer = _asked[key]
+                _asked[place.where] = exc
+        answer = _asked[place.where]
         if isinstance(answer, _Refused):
-            raise SecretError(secrets.refusal(place, str(answer), _aws.region(), answer.who))
+            raise SecretError(secrets.refusal(place, str(answer), answer.region, answer.who))
         return answer
 
     def _ask(self, place: Reference) -> str:
+        # It brings boto3, for whose import no process should wait that reads a vault.
+        from ansible_collections.plano.delivery.plugins.plugin_utils import _aws
+
         options = {"region": place.region} if place.region else {}
         lookup = lookup_loader.get(LOOKUPS[place.source], loader=self._loader, templar=self._templar)
-        if lookup is None:
-            raise SecretError(f"{place.what}: the collection amazon.aws is not installed on the controller")
+        if lookup is None or _aws.boto3 is None:
+            raise SecretError(f"{place.what}: the collection amazon.aws, or boto3, is not installed on the controller")
         try:
             found = lookup.run([place.id], self._variables, **options)
-        except AnsibleError as exc:
-            raise _Refused(str(exc)) from None
-        except _aws.exceptions.BotoCoreError as exc:
-            raise _Refused(str(exc)) from None
+        except (AnsibleError, _aws.exceptions.BotoCoreError) as exc:
+            denied = secrets.code(str(exc)) in refusals.DENIED
+            raise _Refused(str(exc), _aws.region(), _aws.caller()["Arn"] if denied else "") from None
         # It leaves an empty one out.
         return str(found[0]) if found else ""
 

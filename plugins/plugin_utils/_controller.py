@@ -20,7 +20,6 @@ import yaml
 from ansible_collections.plano.delivery.plugins.module_utils.engine import archive, fs, signature
 from ansible_collections.plano.delivery.plugins.module_utils.engine.release import artifact_faults, version_fault
 from ansible_collections.plano.delivery.plugins.module_utils.engine.systemd import Host
-from ansible_collections.plano.delivery.plugins.plugin_utils import _s3
 
 PINS = "plano_pins"
 PINS_HEADER = (
@@ -70,6 +69,23 @@ def _git_commit(folder: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip()
+
+
+def presigned(sources: Iterable[str]) -> list[str]:
+    """Turn each s3: URL into one that a host can fetch without any AWS library or key; leave the others as they are."""
+    found = list(sources)
+    return _aws_s3().presigned(found) if any(map(_in_s3, found)) else found
+
+
+def _in_s3(source: str) -> bool:
+    return urlsplit(source).scheme == "s3"
+
+
+def _aws_s3() -> Any:
+    """Return what speaks to S3. It needs boto3, whose import takes longer than all else here: only where a source is there."""
+    from ansible_collections.plano.delivery.plugins.plugin_utils import _s3
+
+    return _s3
 
 
 def sign(key: Path, component: str, version: str, sha256: str) -> str:
@@ -161,7 +177,7 @@ def source_faults(artifact: Mapping[str, Any]) -> list[str]:
     for source in map(str, artifact["sources"]):
         path = local_path(source)
         if path is None:
-            missing = _s3.object_faults(source, artifact["sha256"]) if _s3.parsed(source) else []
+            missing = _aws_s3().object_faults(source, artifact["sha256"]) if _in_s3(source) else []
             if not missing:
                 return []
             faults += missing

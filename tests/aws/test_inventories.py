@@ -201,6 +201,23 @@ def test_an_environment_resolves_what_its_roles_require_and_nothing_of_the_other
             assert f"S3CRET-{environment}-" in text and f"S3CRET-{other}-" not in text
 
 
+def test_a_name_that_a_host_keeps_elsewhere_is_read_there(account, tmp_path):
+    """What was read once for all is not taken for another host's."""
+    places = {
+        host: {"word": {"source": "secretsmanager", "key": f"plano/{host}/monitoring:password"}} for host in HOSTS
+    }
+    hosts = {host: {"plano_secrets": places[host], "ansible_connection": "local"} for host in HOSTS}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+    tasks = yaml.safe_load((ROOT / "playbooks/tasks/secrets.yml").read_text())
+    said = {"msg": "{{ inventory_hostname }} has {{ lookup('plano.delivery.secret', 'word') }}"}
+    plays = [{"hosts": "all", "gather_facts": False, "tasks": [*tasks, {"ansible.builtin.debug": said}]}]
+    (tmp_path / "read.yml").write_text(yaml.safe_dump(plays))
+    code, output = play(tmp_path, "-i", tmp_path / "hosts.yml", playbook=str(tmp_path / "read.yml"))
+    assert code == 0, output
+    for host in HOSTS:
+        assert f"{host} has {kept(host)['monitoring']['password']}" in output
+
+
 def test_hosts_of_two_inventories_at_once_are_refused(account, copy, tmp_path):
     play_ = {
         "hosts": "all",

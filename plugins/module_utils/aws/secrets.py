@@ -43,6 +43,11 @@ class Reference:
     def what(self) -> str:
         return f"secret '{self.name}' ({self.source} {self.id})"
 
+    @property
+    def where(self) -> str:
+        """Return what two names have in common that are kept in the same place."""
+        return f"{self.source} {self.region} {self.id}"
+
     def call(self, region: str) -> Call:
         """Return what is asked of AWS, for its refusals."""
         place = self.region or region

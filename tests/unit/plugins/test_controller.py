@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import subprocess
+import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -59,6 +61,19 @@ def test_a_truncated_archive_is_named_even_when_its_digest_was_pinned(pinned, tm
 
 def test_a_source_out_of_the_controllers_sight_is_left_to_the_host(pinned):
     assert faults({**pinned, "sources": ["https://artifacts.example/app.tar.gz"], "sha256": "0" * 64}) == []
+
+
+def test_without_a_source_in_s3_nobody_waits_for_its_library(pinned):
+    """A process of its own: here others have loaded it."""
+    program = (
+        "import sys; from ansible_collections.plano.delivery.plugins.action import release; "
+        "from ansible_collections.plano.delivery.plugins.plugin_utils import _controller; "
+        f"assert _controller.source_faults({pinned!r}) == []; "
+        "assert _controller.presigned(['https://a.example/b']) == ['https://a.example/b']; "
+        "assert 'boto3' not in sys.modules"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
 
 
 def test_a_second_source_makes_up_for_a_missing_first(pinned):
