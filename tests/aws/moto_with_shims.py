@@ -5,12 +5,54 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
+from moto.rds.exceptions import DBParameterGroupNotFoundError
+from moto.rds.models import RDSBackend
 from moto.s3.exceptions import S3AccessDeniedError
 from moto.s3.responses import S3Response
 from moto.server import main
+from moto.wafv2.models import WAFV2Backend
+from moto.wafv2.responses import WAFV2Response
+
+
+def unknown_parameter_group_is_an_error() -> None:
+    """AWS refuses a name that it does not know; moto answers with an empty list, on which rds_instance_param_group falls."""
+    ask = RDSBackend.describe_db_parameter_groups
+
+    def describe(self: RDSBackend, wanted: dict[str, Any]) -> Any:
+        found = ask(self, wanted)
+        name = wanted.get("db_parameter_group_name") or wanted.get("DBParameterGroupName")
+        if name and not found:
+            raise DBParameterGroupNotFoundError(name)
+        return found
+
+    RDSBackend.describe_db_parameter_groups = describe
+
+
+def web_acl_lists_its_resources() -> None:
+    """moto has no ListResourcesForWebACL, without which wafv2_resources does nothing."""
+
+    def listed(self: WAFV2Response) -> tuple[int, dict[str, str], str]:
+        acl = self.wafv2_backend.get_web_acl(json.loads(self.body)["WebACLArn"], None, None)
+        return 200, {"Content-Type": "application/json"}, json.dumps({"ResourceArns": acl.associated_resources})
+
+    WAFV2Response.list_resources_for_web_acl = listed
+
+
+def resource_has_one_web_acl() -> None:
+    """AWS puts the new web ACL in the old one's place; moto keeps both, and the same one twice."""
+    associate = WAFV2Backend.associate_web_acl
+
+    def replace(self: WAFV2Backend, web_acl_arn: str, resource_arn: str) -> None:
+        if web_acl_arn in self.wacls:
+            for acl in self.wacls.values():
+                acl.associated_resources[:] = [arn for arn in acl.associated_resources if arn != resource_arn]
+        associate(self, web_acl_arn, resource_arn)
+
+    WAFV2Backend.associate_web_acl = replace
 
 
 def bucket_of_another_account_is_refused() -> None:
@@ -26,7 +68,12 @@ def bucket_of_another_account_is_refused() -> None:
     S3Response._authenticate_and_authorize_s3_action = judge
 
 
-SHIMS = (bucket_of_another_account_is_refused,)
+SHIMS = (
+    bucket_of_another_account_is_refused,
+    unknown_parameter_group_is_an_error,
+    web_acl_lists_its_resources,
+    resource_has_one_web_acl,
+)
 
 
 def install() -> None:
