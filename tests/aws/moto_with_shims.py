@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from typing import Any
 
+from moto.ec2.exceptions import DependencyViolationError
+from moto.ec2.models.instances import Instance
+from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.rds.exceptions import DBParameterGroupNotFoundError
 from moto.rds.models import RDSBackend
 from moto.s3.exceptions import S3AccessDeniedError
+from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
 from moto.server import main
 from moto.wafv2.models import WAFV2Backend
@@ -55,6 +60,54 @@ def resource_has_one_web_acl() -> None:
     WAFV2Backend.associate_web_acl = replace
 
 
+def security_group_that_another_names_stays() -> None:
+    """AWS refuses to delete it; moto deletes it, and the other's rule can then not be revoked any more."""
+    delete = SecurityGroupBackend.delete_security_group
+
+    def refuse(self: Any, name: str | None = None, group_id: str | None = None) -> None:
+        for group in self.describe_security_groups():
+            named = {(rule.source_group or {}).get("GroupId") for rule in group.ingress_rules}
+            if group.id != group_id and group_id in named:
+                raise DependencyViolationError(f"resource {group_id} has a dependent object")
+        delete(self, name, group_id)
+
+    SecurityGroupBackend.delete_security_group = refuse
+
+
+def bucket_policy_knows_how_a_request_came() -> None:
+    """AWS denies what a policy denies without TLS to such requests only; moto to all. What comes here counts as come by TLS."""
+    ask = FakeBucket.get_permission
+
+    def permission(self: Any, action: str, resource: str) -> Any:
+        kept = self.policy
+        if kept is not None:
+            document = json.loads(kept)
+            document["Statement"] = [
+                statement
+                for statement in document["Statement"]
+                if statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport") != "false"
+            ]
+            self.policy = json.dumps(document).encode() if document["Statement"] else None
+        try:
+            return ask(self, action, resource)
+        finally:
+            self.policy = kept
+
+    FakeBucket.get_permission = permission
+
+
+def instance_has_its_interfaces_groups() -> None:
+    """AWS tells the security groups of the first interface as the instance's; moto tells none."""
+    prepare = Instance.prep_nics
+
+    def prep_nics(self: Any, *given: Any, **more: Any) -> None:
+        prepare(self, *given, **more)
+        if not self.security_groups:
+            self.security_groups = list(self.nics[0]._group_set)
+
+    Instance.prep_nics = prep_nics
+
+
 def bucket_of_another_account_is_refused() -> None:
     """AWS refuses a bucket that does not belong to the account that x-amz-expected-bucket-owner names; moto does not look at it."""
     authorize = S3Response._authenticate_and_authorize_s3_action
@@ -70,12 +123,16 @@ def bucket_of_another_account_is_refused() -> None:
 
 SHIMS = (
     bucket_of_another_account_is_refused,
+    bucket_policy_knows_how_a_request_came,
+    instance_has_its_interfaces_groups,
+    security_group_that_another_names_stays,
     unknown_parameter_group_is_an_error,
     web_acl_lists_its_resources,
     resource_has_one_web_acl,
 )
 
 
+@functools.lru_cache(maxsize=None)
 def install() -> None:
     for shim in SHIMS:
         shim()
