@@ -37,7 +37,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(audit), C(data), C(deploy), C(edge), C(monitor) and C(provision), and C(github_trust) where a repository is named.
+  description: C(audit), C(data), C(deploy), C(edge), C(monitor), C(provision_hosts) and C(provision_services), and C(github_trust) where a repository is named.
   type: dict
 """
 

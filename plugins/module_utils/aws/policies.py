@@ -342,25 +342,14 @@ def audit(scope: Scope) -> dict[str, Any]:
     )
 
 
-def provision(scope: Scope) -> dict[str, Any]:
-    """What makes, changes and removes the environment, all but its edge."""
+def provision_hosts(scope: Scope) -> dict[str, Any]:
+    """What makes, changes and removes network, hosts and their rights. One policy for all would be longer than IAM takes."""
 
     def ec2(kinds: Sequence[str]) -> list[str]:
         return [scope.arn("ec2", f"{kind}/*") for kind in kinds]
 
     roles = [scope.arn("iam", f"role/plano/{scope.environment}/*", "")]
     profiles = [scope.arn("iam", f"instance-profile/plano/{scope.environment}/*", "")]
-    database = [scope.arn("rds", f"{kind}:{scope.name}*") for kind in ("db", "pg", "subgrp")]
-    balancers = [
-        scope.arn("elasticloadbalancing", f"{kind}/{scope.name}{rest}")
-        for kind, rest in (
-            ("loadbalancer/app", "/*"),
-            ("targetgroup", "-*/*"),
-            ("listener/app", "/*"),
-            ("listener-rule/app", "/*"),
-        )
-    ]
-    services = {"StringEquals": {"iam:AWSServiceName": ["elasticloadbalancing.amazonaws.com", "rds.amazonaws.com"]}}
     return _document(
         _allow("MakeTagged", "ec2", EC2_MAKES, ec2(EC2_TAGGED), scope.tagged),
         _allow(
@@ -407,6 +396,23 @@ def provision(scope: Scope) -> dict[str, Any]:
             profiles,
         ),
         _allow("ListRights", "iam", ["ListInstanceProfiles", "ListRoles"], "*"),
+    )
+
+
+def provision_services(scope: Scope) -> dict[str, Any]:
+    """What makes, changes and removes database, bucket and load balancer."""
+    database = [scope.arn("rds", f"{kind}:{scope.name}*") for kind in ("db", "pg", "subgrp")]
+    balancers = [
+        scope.arn("elasticloadbalancing", f"{kind}/{scope.name}{rest}")
+        for kind, rest in (
+            ("loadbalancer/app", "/*"),
+            ("targetgroup", "-*/*"),
+            ("listener/app", "/*"),
+            ("listener-rule/app", "/*"),
+        )
+    ]
+    services = {"StringEquals": {"iam:AWSServiceName": ["elasticloadbalancing.amazonaws.com", "rds.amazonaws.com"]}}
+    return _document(
         _allow(
             "ServicesOwnRoles",
             "iam",
@@ -513,7 +519,8 @@ POLICIES = {
     "deploy": deploy,
     "edge": edge,
     "monitor": monitor,
-    "provision": provision,
+    "provision_hosts": provision_hosts,
+    "provision_services": provision_services,
 }
 EXAMPLE = Scope("123456789012", "sa-east-1", "prod", "plano-prod", "example-artifacts")
 
