@@ -152,6 +152,7 @@ class ProvisionAction(ActionBase):
             "changed": outcome.changed,
             "plan": plan,
             "strangers": [str(step) for step in outcome.strangers],
-            "diff": {"prepared": "".join(f"{line}\n" for line in plan)},
+            # Whatever is done is told as it is done.
+            **({"diff": {"prepared": "".join(f"{line}\n" for line in plan)}} if check else {}),
             **self.tells(outcome),
         }

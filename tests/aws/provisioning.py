@@ -36,6 +36,7 @@ METRICS = {
 }
 
 PROD: dict[str, Any] = {
+    "account": ACCOUNT,
     "environment": "prod",
     "region": REGION,
     "name": "plano-prod",

@@ -9,6 +9,7 @@ import ipaddress
 import re
 from typing import Any, Mapping, Sequence
 
+from ..policies import POLICIES, Scope
 from .balancer import TLS_POLICY, Listener, LoadBalancer, TargetGroup, digest
 from .compute import IamRole, Instance, InstanceProfile, KeyPair
 from .database import Database, DatabaseSubnets, Parameters
@@ -132,10 +133,17 @@ INSTANCE_KEYS = ("name", "role", "type", "image", "disk", "network", "zone")
 
 def completed(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the description with what it leaves out."""
+    scope = Scope(
+        given["account"], given["region"], given["environment"], given["name"], given["bucket"].get("name", "")
+    )
+    documents = {
+        role: POLICIES[policy](scope) if policy and isinstance(policy, str) else policy
+        for role, policy in given["instance_policies"].items()
+    }
     whole = {
         name: {**{k: v for k, v in KEYS[name].items() if v is not None}, **given[name]} for name in KEYS if given[name]
     }
-    return {**given, **whole}
+    return {**given, **whole, "instance_policies": documents}
 
 
 # -- what can be wrong ---------------------------------------------------------------------------------------------
@@ -169,7 +177,12 @@ def faults(given: Mapping[str, Any]) -> list[str]:
         for role in given["instance_policies"]
         if role not in ROLES
     ]
-    bucket = given["bucket"].get("name", "") if given["bucket"] else ""
+    found += [
+        f"aws_instance_policies.{role}: there is no policy '{policy}'; known: {', '.join(POLICIES)}, or give a document"
+        for role, policy in given["instance_policies"].items()
+        if isinstance(policy, str) and policy and policy not in POLICIES
+    ]
+    bucket = str(given["bucket"].get("name", ""))
     if given["bucket"] and not BUCKET.fullmatch(bucket):
         found.append(f"aws_bucket.name: '{bucket}' must be 3 to 63 small letters, digits, hyphens and dots")
     if given["balancer"]:

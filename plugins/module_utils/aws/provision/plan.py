@@ -249,26 +249,31 @@ class Provisioner:
 
         def left(kind: str) -> list[str]:
             """Take every step that can be taken now; what AWS still holds, or is still removing, comes next time."""
-            waiting = []
-            for thing in self._ours(kind):
-                title = f"{self.kinds[kind].title} {thing.name}"
-                if (kind, thing.id) not in said:
-                    said.add((kind, thing.id))
-                    self.say(f"- {title} ({thing.id})")
-                waiting.append(f"{title} {thing.busy or 'is being removed'}")
-                if not thing.busy:
-                    try:
-                        self.kinds[kind].remove(self.cloud, thing)
-                    except Exception as exc:
-                        if not is_gone(exc) and not is_held(exc):
-                            raise
-            # What is gone at once needs no second look in a moment.
-            return waiting if waiting and self._ours(kind) else []
+            before = self._ours(kind)
+            while before:
+                for thing in before:
+                    if (kind, thing.id) not in said:
+                        said.add((kind, thing.id))
+                        self.say(f"- {self.kinds[kind].title} {thing.name} ({thing.id})")
+                    if not thing.busy:
+                        self._remove(kind, thing)
+                after = self._ours(kind)
+                if len(after) == len(before):
+                    break
+                before = after
+            return [f"{self.kinds[kind].title} {thing.name} {thing.busy or 'is being removed'}" for thing in before]
 
         # What it was made of cannot be removed before it is gone.
         for kind in kinds:
             self._poll(f"{self.kinds[kind].title}s", lambda kind=kind: left(kind))  # type: ignore[misc]
         return outcome
+
+    def _remove(self, kind: str, thing: Found) -> None:
+        try:
+            self.kinds[kind].remove(self.cloud, thing)
+        except Exception as exc:
+            if not is_gone(exc) and not is_held(exc):
+                raise
 
     # -- one walk over the items, with or without effects ----------------------------------------------------------
 
