@@ -97,10 +97,12 @@ def action_of(service: str, operation: str) -> str:
     return ACTIONS.get(action, action)
 
 
-def told(exc: BaseException, service: str, region: str, policies_for: Callable[[str], Iterable[str]]) -> ProvisionError:
+def told(
+    exc: BaseException, service: str, operation: str, region: str, policies_for: Callable[[str], Iterable[str]]
+) -> ProvisionError:
     """Translate what a call to *service* in *region* raised; *policies_for* names the policies that grant an action."""
     code, text = code_of(exc), _text(exc)
-    action = action_of(service, str(getattr(exc, "operation_name", "")))
+    action = action_of(service, operation)
     where = f"in {region}" if region else ""
     if code in DENIED or (code == "403"):
         granting = [f"docs/iam/{name}.json" for name in policies_for(action)]
