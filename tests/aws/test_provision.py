@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from provisioning import ACCOUNT, REGION, SECRET, Account, Cut, account
 
 from ansible_collections.plano.delivery.plugins.module_utils.aws.provision.plan import Patience
@@ -286,3 +289,24 @@ def test_a_long_wait_is_told_and_ends(mine: Account, monkeypatch: pytest.MonkeyP
     waiting = [line for line in mine.said if "waiting" in line]
     assert waiting[0] == "  waiting, 0 s: database plano-prod creating" and len(waiting) == 3
     assert mine.apply().steps == []
+
+
+def test_an_instance_profile_that_ec2_does_not_know_yet_is_waited_for(
+    mine: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ec2 = mine.client("ec2")
+    run, refusals = ec2.run_instances, [2]
+    slept: list[float] = []
+
+    def refuse(**given: Any) -> Any:
+        if "IamInstanceProfile" in given and refusals[0]:
+            refusals[0] -= 1
+            message = "Value (plano-prod-monitoring) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+            raise ClientError({"Error": {"Code": "InvalidParameterValue", "Message": message}}, "RunInstances")
+        return run(**given)
+
+    monkeypatch.setattr(ec2, "run_instances", refuse)
+    monkeypatch.setattr(time, "sleep", slept.append)
+    mine.apply()
+    assert ("instance", "prod-mon") in mine.ids()
+    assert refusals[0] == 0 and slept.count(5) == 2

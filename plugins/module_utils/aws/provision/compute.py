@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 from urllib.parse import unquote
 
 from .network import Ec2Kind, tag_list, tags_in
 from .plan import Cloud, Found, Item, Kind
+from .refusals import code_of
 
 EC2_TRUST = {
     "Version": "2012-10-17",
@@ -153,6 +155,18 @@ def _path(cloud: Cloud) -> str:
     return f"/plano/{cloud.environment}/"
 
 
+def _when_known(call: Callable[..., Any], **arguments: Any) -> Any:
+    """Call it again while EC2 does not know a new instance profile, which takes it some seconds."""
+    for left in reversed(range(12)):
+        try:
+            return call(**arguments)
+        except Exception as exc:
+            if not left or code_of(exc) != "InvalidParameterValue" or "Instance Profile" not in str(exc):
+                raise
+            time.sleep(5)
+    return None
+
+
 class Instance(Ec2Kind):
     title = "instance"
     resource = "instance"
@@ -199,7 +213,8 @@ class Instance(Ec2Kind):
             image = cloud.client("ssm").get_parameter(Name=image)["Parameter"]["Value"]
         root = cloud.client("ec2").describe_images(ImageIds=[image])["Images"][0]["RootDeviceName"]
         disk = {"VolumeSize": item.making["disk"], "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
-        made = cloud.client("ec2").run_instances(
+        made = _when_known(
+            cloud.client("ec2").run_instances,
             ImageId=image,
             MinCount=1,
             MaxCount=1,

@@ -50,7 +50,10 @@ TAKEN = re.compile(
 GONE = re.compile(r"(NotFound|NotFoundFault|NotFoundException|NoSuchEntity|NonexistentItemException|^NoSuch\w+)$")
 HELD = (
     "DependencyViolation",
+    "DistributionNotDisabled",
+    "InvalidIPAddress.InUse",
     "ResourceInUse",
+    "WAFOptimisticLockException",
     "WAFAssociatedItemException",
     "DeleteConflict",
     "InvalidDBSubnetGroupStateFault",
