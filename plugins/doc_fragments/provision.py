@@ -6,23 +6,6 @@ from __future__ import annotations
 
 class ModuleDocFragment:
     DOCUMENTATION = r"""
-extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
-  - ansible.builtin.action_common_attributes.flow
-attributes:
-  action:
-    support: full
-  async:
-    support: none
-  bypass_host_loop:
-    support: none
-  check_mode:
-    support: full
-    description: Observes, and returns the plan. What rests on what is not made yet is planned too.
-  diff_mode:
-    support: full
-  platform:
-    platforms: all
 author:
   - plano.delivery contributors (@plano-delivery)
 notes:

@@ -17,7 +17,23 @@ description:
   - M(community.aws.wafv2_web_acl) and M(community.aws.cloudfront_distribution) report a change at every run, and neither looks at tags
     before it removes.
 extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+  - ansible.builtin.action_common_attributes.flow
   - plano.delivery.provision
+attributes:
+  action:
+    support: full
+  async:
+    support: none
+  bypass_host_loop:
+    support: none
+  check_mode:
+    support: full
+    description: Observes, and returns the plan. What rests on what is not made yet is planned too.
+  diff_mode:
+    support: full
+  platform:
+    platforms: all
 options:
   aliases:
     description: Domains that clients use. The certificate holds for them, and their records lead to the distribution.

@@ -18,7 +18,23 @@ description:
   - An image is only used to make a host; a newer one does not replace hosts.
   - Docs of the role C(aws) say what each mapping holds.
 extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+  - ansible.builtin.action_common_attributes.flow
   - plano.delivery.provision
+attributes:
+  action:
+    support: full
+  async:
+    support: none
+  bypass_host_loop:
+    support: none
+  check_mode:
+    support: full
+    description: Observes, and returns the plan. What rests on what is not made yet is planned too.
+  diff_mode:
+    support: full
+  platform:
+    platforms: all
 options:
   network:
     description: The VPC to make (C(cidr), C(zones), C(nat)) or the one to use (C(vpc), C(public_subnets), C(private_subnets)).

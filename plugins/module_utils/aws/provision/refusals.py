@@ -122,7 +122,8 @@ def told(
         )
     if code in UNKNOWN_KEY:
         return ProvisionError(
-            f"AWS does not accept the credentials {where} ({code}): they are of another partition, deleted or mistyped, or the account has not opted in to the region"
+            f"AWS does not accept the credentials {where} ({code}): "
+            "they are of another partition, deleted or mistyped, or the account has not opted in to the region"
         )
     if code in THROTTLED:
         return ProvisionError(
@@ -130,7 +131,8 @@ def told(
         )
     if QUOTA.search(code):
         return ProvisionError(
-            f"A quota of the account is reached {where} ({action}: {code}): {text} Ask for more in Service Quotas, or remove what is not needed; the next run goes on where this one stopped"
+            f"A quota of the account is reached {where} ({action}: {code}): {text} "
+            "Ask for more in Service Quotas, or remove what is not needed; the next run goes on where this one stopped"
         )
     if is_taken(exc):
         return ProvisionError(

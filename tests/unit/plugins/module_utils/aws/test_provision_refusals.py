@@ -21,7 +21,7 @@ def refused(code: str, service: str, operation: str, message: str = "So it is") 
     "code, service, operation, told",
     [
         ("UnauthorizedOperation", "ec2", "CreateVpc", "AWS denies ec2:CreateVpc in sa-east-1: attach the policy docs/iam/provision_hosts.json; "),
-        ("AccessDenied", "s3", "GetBucketEncryption", "AWS denies s3:GetEncryptionConfiguration in sa-east-1: attach the policy docs/iam/audit.json or docs/iam/provision_services.json"),
+        ("AccessDenied", "s3", "GetBucketEncryption", "s3:GetEncryptionConfiguration in sa-east-1: attach the policy docs/iam/audit.json or docs/iam/provision_services.json"),
         ("AccessDenied", "s3", "CreateBucket", "or the bucket belongs to another account may deny it too"),
         ("AccessDenied", "elbv2", "CreateLoadBalancer", "AWS denies elasticloadbalancing:CreateLoadBalancer"),
         ("AccessDenied", "iam", "CreateUser", "no policy of this collection grants it"),
@@ -63,7 +63,10 @@ def test_an_encoded_message_is_left_out() -> None:
     assert "abcDEF123" not in refused("UnauthorizedOperation", "ec2", "CreateVpc", text)
 
 
-@pytest.mark.parametrize("code", ["InvalidVpcID.NotFound", "DBInstanceNotFound", "NoSuchEntity", "NoSuchBucket", "DBSubnetGroupNotFoundFault", "WAFNonexistentItemException", "NoSuchDistribution"])  # fmt: skip
+GONE = ("InvalidVpcID.NotFound", "DBInstanceNotFound", "NoSuchEntity", "NoSuchBucket", "DBSubnetGroupNotFoundFault")
+
+
+@pytest.mark.parametrize("code", [*GONE, "WAFNonexistentItemException", "NoSuchDistribution"])
 def test_what_is_gone_is_known_as_gone(code: str) -> None:
     assert refusals.is_gone(ClientError({"Error": {"Code": code}}, "Delete"))
 
