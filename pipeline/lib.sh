@@ -57,15 +57,17 @@ print(json.dumps({name: {"__ansible_unsafe": value} for name, value in pairs}))
   printf '%s' "$file"
 }
 
-# The inventory, and the way to its hosts: with the keys that are pinned beside it, and none that a host shows today.
+# The inventory, and the way to its hosts: with the keys that are pinned beside it, and none that a host shows today. A file of options
+# holds for a jump host too, and leaves ansible_ssh_common_args to the inventory.
 inventory() {
   need INVENTORY
   [[ -d $INVENTORY ]] || fail "INVENTORY '$INVENTORY' is no folder of this repository."
   INVENTORY=$(cd -- "$INVENTORY" && pwd)
   [[ -s $INVENTORY/known_hosts ]] || fail "$INVENTORY/known_hosts is missing: pin the keys of the hosts there (docs/delivery.md)."
-  [[ $INVENTORY != *[[:space:]]* ]] || fail "INVENTORY must have no blanks in its path."
   [[ -z ${VAULT_PASSWORD:-} ]] || export ANSIBLE_VAULT_PASSWORD_FILE=$collection/pipeline/vault_password
-  export ANSIBLE_SSH_COMMON_ARGS="-o StrictHostKeyChecking=yes -o UserKnownHostsFile=$INVENTORY/known_hosts -o GlobalKnownHostsFile=/dev/null"
+  printf '%s\n' "StrictHostKeyChecking yes" "UserKnownHostsFile \"$INVENTORY/known_hosts\"" "GlobalKnownHostsFile /dev/null" \
+    "ServerAliveInterval 5" "ServerAliveCountMax 6" >"$scratch/ssh_config"
+  export ANSIBLE_SSH_ARGS="-F $scratch/ssh_config -o ControlMaster=auto -o ControlPersist=60s"
 }
 
 # play NAME ARGUMENT...

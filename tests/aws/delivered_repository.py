@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ SSH = """#!/bin/bash
 printf 'ssh %s\\n' "$*" >>{calls}
 [[ $# -gt 3 ]] || exit 255
 ssh-add -l >>{folder}/agent
+config() {{ while [[ $1 != -F ]]; do shift; done; printf '%s' "$2"; }}
+{real} -G -F "$(config "$@")" 192.0.2.1 >{folder}/ssh_options
 exec /bin/sh -c "${{@: -1}}"
 """
 
@@ -75,6 +78,8 @@ class Repository:
         self.root = folder / "work"
         self.inventory = self.root / "delivery" / "inventories" / "prod"
         self.calls, self.log = folder / "calls", folder / "log"
+        # The path of an agent's socket must be short.
+        self.temporary = Path(tempfile.mkdtemp(prefix="p"))
         self.collection = self.root / ".plano" / "ansible_collections" / "plano" / "delivery"
         self._copy_collection()
         self._write_repository()
@@ -96,6 +101,7 @@ class Repository:
             **aws.environment,
             "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(folder),
+            "TMPDIR": str(self.temporary),
             "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
             "GITHUB_OUTPUT": str(folder / "output"),
             "GITHUB_STEP_SUMMARY": str(folder / "summary"),
@@ -167,7 +173,7 @@ class Repository:
             )
             for name in ("ansible-playbook", "git", "python3", "sha256sum", "ssh-add", "ssh-agent", "ssh-keygen", "tar")
         }
-        programs["ssh"] = SSH.format(calls=self.calls, folder=self.folder)
+        programs["ssh"] = SSH.format(calls=self.calls, folder=self.folder, real=shutil.which("ssh"))
         for name, text in programs.items():
             (self.folder / "bin" / name).write_text(text)
             (self.folder / "bin" / name).chmod(0o755)
@@ -184,6 +190,8 @@ class Repository:
             check=False,
             timeout=120,
         )
+        # Nothing of it is left: no file, and no agent, whose socket would be here.
+        assert list(self.temporary.iterdir()) == [], done.stdout + done.stderr
         return Done(done, (self.folder / "output").read_text(), (self.folder / "summary").read_text())
 
     def leaks(self, *said: str) -> list[str]:
