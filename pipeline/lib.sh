@@ -58,14 +58,16 @@ print(json.dumps({name: {"__ansible_unsafe": value} for name, value in pairs}))
 }
 
 # The inventory, and the way to its hosts: with the keys that are pinned beside it, and none that a host shows today. A file of options
-# holds for a jump host too, and leaves ansible_ssh_common_args to the inventory.
+# holds for a jump host too, and leaves ansible_ssh_common_args to the inventory. Sets $beside, the folder of the inventory.
 inventory() {
   need INVENTORY
-  [[ -d $INVENTORY ]] || fail "INVENTORY '$INVENTORY' is no folder of this repository."
-  INVENTORY=$(cd -- "$INVENTORY" && pwd)
-  [[ -s $INVENTORY/known_hosts ]] || fail "$INVENTORY/known_hosts is missing: pin the keys of the hosts there (docs/delivery.md)."
+  [[ -e $INVENTORY ]] || fail "INVENTORY '$INVENTORY' is not in this repository."
+  INVENTORY=$(realpath -- "$INVENTORY")
+  beside=$INVENTORY
+  [[ -d $INVENTORY ]] || beside=$(dirname -- "$INVENTORY")
+  [[ -s $beside/known_hosts ]] || fail "$beside/known_hosts is missing: pin the keys of the hosts there (docs/delivery.md)."
   [[ -z ${VAULT_PASSWORD:-} ]] || export ANSIBLE_VAULT_PASSWORD_FILE=$collection/pipeline/vault_password
-  printf '%s\n' "StrictHostKeyChecking yes" "UserKnownHostsFile \"$INVENTORY/known_hosts\"" "GlobalKnownHostsFile /dev/null" \
+  printf '%s\n' "StrictHostKeyChecking yes" "UserKnownHostsFile \"$beside/known_hosts\"" "GlobalKnownHostsFile /dev/null" \
     "ServerAliveInterval 5" "ServerAliveCountMax 6" >"$scratch/ssh_config"
   export ANSIBLE_SSH_ARGS="-F $scratch/ssh_config -o ControlMaster=auto -o ControlPersist=60s"
 }

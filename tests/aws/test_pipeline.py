@@ -134,7 +134,7 @@ def test_what_was_exchanged_on_its_way_is_not_published(repository: Repository) 
 
 def test_a_deploy_goes_over_ssh_with_pinned_keys_and_leaves_its_secrets_nowhere(repository: Repository) -> None:
     secrets = {"SSH_KEY": repository.secrets["ssh"].rstrip("\n"), "VAULT_PASSWORD": "S3CRET"}
-    done = repository.run("deploy", VERSION="1.4.0", **secrets)
+    done = repository.run("deploy", VERSION="1.4.0", INVENTORY="delivery/inventories/prod/hosts.yml", **secrets)
     assert done.code == 0, done.said
     assert done.output == {"change": "github-1234-1"}
     assert repository.log.read_text() == "prod-app-1 1.4.0 github-1234-1 false 1.4.0 from release\n"
@@ -217,7 +217,7 @@ def test_what_is_wrong_is_refused_before_anything_runs(repository: Repository) -
         ({"CHANGE": "$(reboot)"}, "is not the id of a change"),
         ({"SSH_KEY": ""}, "SSH_KEY is empty"),
         ({"SSH_KEY": "no key"}, "SSH_KEY is no private SSH key"),
-        ({"INVENTORY": "nowhere"}, "is no folder of this repository"),
+        ({"INVENTORY": "nowhere"}, "is not in this repository"),
     ]:
         done = repository.run("rollback", **{"SSH_KEY": repository.secrets["ssh"], "REASON": "orders fail", **asked})
         assert done.code == 1
