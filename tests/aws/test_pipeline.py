@@ -261,6 +261,7 @@ def test_hosts_are_brought_back_into_the_load_balancer(repository: Repository) -
     made = client.create_target_group(Name="backend", Protocol="HTTP", Port=8080, VpcId=vpc, TargetType="ip")
     group = made["TargetGroups"][0]["TargetGroupArn"]
     # Without a load balancer there is nothing to do.
+    repository.variables(backend_target_group="")
     assert repository.run("undrain").code == 0
     repository.variables(backend_target_group=group, backend_target_id="192.0.2.1")
     done = repository.run("undrain")
