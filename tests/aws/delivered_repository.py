@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +77,8 @@ class Repository:
         self.root = folder / "work"
         self.inventory = self.root / "delivery" / "inventories" / "prod"
         self.calls, self.log = folder / "calls", folder / "log"
-        # The path of an agent's socket must be short.
-        self.temporary = Path(tempfile.mkdtemp(prefix="p"))
+        self.temporary = folder / "temporary"
+        self.temporary.mkdir()
         self.collection = self.root / ".plano" / "ansible_collections" / "plano" / "delivery"
         self._copy_collection()
         self._write_repository()
@@ -190,9 +189,22 @@ class Repository:
             check=False,
             timeout=120,
         )
-        # Nothing of it is left: no file, and no agent, whose socket would be here.
+        # Nothing of it is left.
         assert list(self.temporary.iterdir()) == [], done.stdout + done.stderr
+        assert self.agents() == []
         return Done(done, (self.folder / "output").read_text(), (self.folder / "summary").read_text())
+
+    def agents(self) -> list[int]:
+        """Return the ssh-agents that a step began and left behind."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                name, environment = (process / "comm").read_text().strip(), (process / "environ").read_bytes()
+            except OSError:  # it has ended meanwhile, or is another's
+                continue
+            if name == "ssh-agent" and f"HOME={self.folder}".encode() in environment.split(b"\0"):
+                found.append(int(process.name))
+        return found
 
     def leaks(self, *said: str) -> list[str]:
         """Return where a secret is that was in the environment of a step only."""

@@ -64,6 +64,15 @@ def test_a_release_that_fails_leaves_all_in_the_load_balancer_and_reaches_nobody
     assert fleet.standing() == ["app-1", "app-2", "app-3", "app-4"]
 
 
+def test_the_only_host_of_a_run_is_put_back_when_its_release_fails(fleet: BalancedFleet) -> None:
+    fleet.register("app-1", "app-2")
+    asked = {"backend_target_group": fleet.group, "backend_target_drain_seconds": 1}
+    done = fleet.play("deploy", 2, "--limit", "app-2", **asked, broken=["app-2"])
+    assert done.code != 0
+    assert done.log == ["app-2 absent", "app-2 back"]
+    assert fleet.standing() == ["app-1", "app-2"]
+
+
 def test_a_host_that_falls_silent_while_it_is_out_is_put_back(fleet: BalancedFleet) -> None:
     fleet.register("app-1", "app-2", "app-3")
     done = fleet.play("deploy", 3, backend_target_group=fleet.group, backend_target_drain_seconds=1, silent=["app-2"])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -22,10 +21,8 @@ needs_publish = pytest.mark.skipif(
 
 
 @pytest.fixture
-def repository(aws: Moto, tmp_path: Path) -> Iterator[Repository]:
-    found = Repository(tmp_path, aws)
-    yield found
-    found.temporary.rmdir()
+def repository(aws: Moto, tmp_path: Path) -> Repository:
+    return Repository(tmp_path, aws)
 
 
 def test_the_version_is_the_repositorys_and_before_its_release_the_commits_too(repository: Repository) -> None:
