@@ -12,13 +12,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.plano.delivery.plugins.module_utils.aws import targets
 from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
-
-try:
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-except ImportError:
-    boto3 = None
+from ansible_collections.plano.delivery.plugins.plugin_utils import _aws
 
 SPEC = {
     "target_group": {"type": "str", "required": True},
@@ -39,7 +33,8 @@ class ActionModule(ActionBase):
         _validation, args = self.validate_argument_spec(argument_spec=SPEC)
         clock, apply = targets.Clock(), not self._task.check_mode
         try:
-            group = targets.Group(self._client(args["target_group"]), args["target_group"])
+            name = args["target_group"]
+            group = targets.Group(_aws.connect("elbv2", targets.region_of(name)), name, _aws.explained)
             if args["state"] == "drained":
                 done = targets.drain(
                     group, args["targets"], args["port"], args["beside"], args["seconds"], apply, clock
@@ -50,15 +45,3 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(exc)) from exc
         result.update(done)
         return result
-
-    def _client(self, group: str) -> Any:
-        if boto3 is None:
-            raise targets.TargetError("a target group needs boto3 on the controller: pip install boto3")
-        # Throttled calls are repeated with growing pauses, by botocore itself.
-        patience = Config(retries={"mode": "standard", "total_max_attempts": 8}, connect_timeout=10, read_timeout=30)
-        try:
-            return boto3.client("elbv2", region_name=targets.region_of(group), config=patience)
-        except BotoCoreError as exc:
-            raise targets.TargetError(
-                f"target group {group}: {exc} Name it by its ARN, which says the region."
-            ) from exc

@@ -16,7 +16,9 @@ from balanced_fleet import BalancedFleet
 from botocore.config import Config
 from moto_server import Moto
 
-from ansible_collections.plano.delivery.plugins.module_utils.aws.targets import Group, TargetError
+from ansible_collections.plano.delivery.plugins.module_utils.aws.refusals import AwsError
+from ansible_collections.plano.delivery.plugins.module_utils.aws.targets import Group
+from ansible_collections.plano.delivery.plugins.plugin_utils._aws import explained
 
 ALL = ["app-1", "app-2", "app-3", "app-4", "app-5", "app-6", "app-7", "app-8"]
 
@@ -119,11 +121,11 @@ def test_a_host_is_taken_out_for_maintenance_and_brought_back(fleet: BalancedFle
 
 
 def test_a_group_that_is_not_there_and_an_aws_that_does_not_answer_are_told(aws: Moto) -> None:
-    with pytest.raises(TargetError, match=r"DescribeTargetGroups on target group nobody: TargetGroupNotFound.*region"):
-        Group(boto3.client("elbv2"), "nobody")
+    with pytest.raises(AwsError, match=r"target group nobody: .*target groups not found"):
+        Group(boto3.client("elbv2"), "nobody", explained)
     away = boto3.client("elbv2", endpoint_url="http://127.0.0.1:1", config=Config(retries={"total_max_attempts": 1}))
-    with pytest.raises(TargetError, match=r"DescribeTargetHealth on target group arn:.*: Could not connect"):
-        Group(away, "arn:aws:elasticloadbalancing:sa-east-1:123456789012:targetgroup/backend/0").healths()
+    with pytest.raises(AwsError, match=r"target group arn:.*: AWS does not answer"):
+        Group(away, "arn:aws:elasticloadbalancing:sa-east-1:123456789012:targetgroup/backend/0", explained).healths()
 
 
 def test_an_account_that_may_not_is_told_which_action_it_lacks(fleet: BalancedFleet, aws: Moto) -> None:
@@ -134,9 +136,9 @@ def test_an_account_that_may_not_is_told_which_action_it_lacks(fleet: BalancedFl
     aws.enforce_policies()
     try:
         with pytest.raises(
-            TargetError, match=r"elasticloadbalancing:DescribeTargetHealth on .*: AccessDenied.*deploy role"
+            AwsError, match=r"elasticloadbalancing:DescribeTargetHealth is not allowed.*policy 'deploy'"
         ):
-            Group(boto3.client("elbv2", **keys), fleet.group).healths()
+            Group(boto3.client("elbv2", **keys), fleet.group, explained).healths()
     finally:
         aws.enforce_policies(10**9)
 

@@ -7,29 +7,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, ContextManager, Mapping, Sequence
 
+from ansible_collections.plano.delivery.plugins.module_utils.aws.refusals import Call
 from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
 
 ABSENT = "absent"
 # A load balancer in use answers within milliseconds and changes its mind within seconds.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 5.0
 DELAY = "deregistration_delay.timeout_seconds"
-ADVICE = {
-    "AccessDenied": "The policy of the deploy role grants it: docs/fleet.md",
-    "ExpiredToken": "The credentials have expired: sign in again and repeat the command",
-    "InvalidClientTokenId": "AWS does not know these credentials",
-    "TargetGroupNotFound": "Is it the right region, and the right account? The ARN names both",
-    "Throttling": "AWS had enough of this account's requests, also after all retries: repeat the command later",
-}
-# The same said in other words by one service or another.
-ALIKE = {
-    "AccessDeniedException": "AccessDenied",
-    "ExpiredTokenException": "ExpiredToken",
-    "RequestLimitExceeded": "Throttling",
-    "ThrottlingException": "Throttling",
-    "ValidationError": "TargetGroupNotFound",
-}
+# The policy of docs/aws.md that grants what is asked here.
+POLICY = "deploy"
 
 
 class TargetError(EngineError):
@@ -62,17 +50,6 @@ def region_of(group: str) -> str | None:
     return group.split(":")[3] if group.startswith("arn:") and group.count(":") >= 5 else None
 
 
-def explained(action: str, group: str, exc: Exception) -> TargetError:
-    """Say what a refused or failed call means for the person who sees it."""
-    error: Mapping[str, Any] = getattr(exc, "response", {}).get("Error", {})
-    code = str(error.get("Code", ""))
-    advice = ADVICE.get(ALIKE.get(code, code), "")
-    said = f"{code}: {error.get('Message', '')}" if code else str(exc)
-    return TargetError(
-        f"elasticloadbalancing:{action} on target group {group}: {said.rstrip('. ')}.{f' {advice}.' if advice else ''}"
-    )
-
-
 def healths(answer: Mapping[str, Any]) -> dict[str, Health]:
     """Read the answer to DescribeTargetHealth: id to health."""
     found = {}
@@ -86,19 +63,20 @@ def healths(answer: Mapping[str, Any]) -> dict[str, Health]:
 
 
 class Group:
-    """A target group, by the client of boto3."""
+    """A target group, by the client of boto3; *explained* tells what AWS refuses."""
 
-    def __init__(self, client: Any, name: str) -> None:
+    def __init__(self, client: Any, name: str, explained: Callable[[Call], ContextManager[None]]) -> None:
         self.client = client
         self.name = name
+        self.explained = explained
         self.arn = name if name.startswith("arn:") else self._arn(name)
 
     def _call(self, action: str, method: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
-        try:
+        call = Call(
+            f"elasticloadbalancing:{action}", POLICY, f"target group {self.name}", self.name, region_of(self.name) or ""
+        )
+        with self.explained(call):
             answer: dict[str, Any] = method(**arguments)
-        # botocore's errors share no class with anything that may be imported here.
-        except Exception as exc:
-            raise explained(action, self.name, exc) from exc
         return answer
 
     def _arn(self, name: str) -> str:
