@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from provisioning import ACCOUNT, REGION, SECRET, Account, Cut, account
 
+from ansible_collections.plano.delivery.plugins.module_utils.aws.provision import describe
 from ansible_collections.plano.delivery.plugins.module_utils.aws.provision.plan import Patience
 from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError, InputError
 
@@ -310,3 +311,55 @@ def test_an_instance_profile_that_ec2_does_not_know_yet_is_waited_for(
     mine.apply()
     assert ("instance", "prod-mon") in mine.ids()
     assert refusals[0] == 0 and slept.count(5) == 2
+
+
+def listeners(mine: Account) -> dict[int, str]:
+    arn = next(name for kind, name in mine.ids().items() if kind[0] == "balancer")
+    found = mine.client("elbv2").describe_listeners(LoadBalancerArn=arn)["Listeners"]
+    return {one["Port"]: one["DefaultActions"][0]["Type"] for one in found}
+
+
+def test_without_cloudfront_the_load_balancer_redirects_to_tls_where_it_has_a_certificate(mine: Account) -> None:
+    mine.prod["balancer"].update(only_cloudfront=False, sources=["0.0.0.0/0"])
+    mine.apply()
+    assert listeners(mine) == {80: "redirect", 443: "forward"}
+    assert mine.apply().steps == []
+
+
+def test_without_a_certificate_it_forwards_as_it_is(mine: Account) -> None:
+    mine.prod["balancer"] = {"sources": ["198.51.100.0/24"]}
+    mine.apply()
+    assert listeners(mine) == {80: "forward"}
+
+
+def test_what_is_wrong_with_edge_and_load_balancer_is_told_at_once(mine: Account) -> None:
+    elsewhere = mine.prod["balancer"]["certificate"].replace(REGION, "us-east-1")
+    mine.prod["balancer"].update(certificate=elsewhere, origin_secrets=["short"])
+    told = "\n".join(describe.faults(mine.prod))
+    assert "aws_balancer.certificate: it is in us-east-1; a load balancer in sa-east-1 takes one of sa-east-1" in told
+    assert "aws_balancer.origin_secrets: each must be 32 to 128" in told and "short" not in told
+    mine.edge.update(
+        certificate=elsewhere.replace("us-east-1", REGION), origin="", aliases=[], origin_secret="short", rate=5
+    )
+    mine.edge["global_rules"]["AWSManagedRulesCommonRuleSet"] = "deny"
+    told = "\n".join(describe.edge_faults(mine.edge))
+    for name in (
+        "edge_certificate",
+        "edge_origin:",
+        "edge_aliases",
+        "edge_origin_secret",
+        "edge_rate",
+        "neither block nor count",
+    ):
+        assert name in told
+    assert "short" not in told
+
+
+def test_a_web_acls_rule_is_changed_and_no_other(mine: Account) -> None:
+    mine.apply()
+    mine.apply_edge()
+    mine.edge["global_rules"]["AWSManagedRulesCommonRuleSet"] = "block"
+    (step,) = mine.apply_edge().steps
+    rules = "rules +AWSManagedRulesCommonRuleSet blocks -AWSManagedRulesCommonRuleSet counts"
+    assert str(step) == f"~ web ACL for CloudFront plano-prod-edge: {rules}"
+    assert mine.apply_edge().steps == []

@@ -205,7 +205,7 @@ class Listener(ElbKind):
             tags,
             has={
                 "certificate": next((c["CertificateArn"] for c in one.get("Certificates") or []), ""),
-                "tls_policy": one.get("SslPolicy") or "",
+                "tls_policy": one.get("SslPolicy", "") if one["Protocol"] == "HTTPS" else "",
                 "default": one["DefaultActions"][0]["Type"],
                 "secret": digest(values),
                 "target": next((action["TargetGroupArn"] for action in forwards if action.get("TargetGroupArn")), ""),

@@ -13,7 +13,7 @@ from ..policies import POLICIES, Scope
 from .balancer import TLS_POLICY, Listener, LoadBalancer, TargetGroup, digest
 from .compute import IamRole, Instance, InstanceProfile, KeyPair
 from .database import Database, DatabaseSubnets, Parameters
-from .edge import Distribution, WebAcl, acl_rules
+from .edge import Distribution, WebAcl, acl_rules, said
 from .network import (
     Address,
     Endpoint,
@@ -632,9 +632,16 @@ def edge(given: Mapping[str, Any]) -> list[Item]:
             f"{name}-regional",
             "edge",
             {"rules": regional, "protects": frozenset({Ref("balancer")})},
-            _said(regional),
+            ", ".join(said(regional)),
         ),
-        Item("global_web_acl", "global_web_acl", f"{name}-edge", "edge", {"rules": everywhere}, _said(everywhere)),
+        Item(
+            "global_web_acl",
+            "global_web_acl",
+            f"{name}-edge",
+            "edge",
+            {"rules": everywhere},
+            ", ".join(said(everywhere)),
+        ),
         Item(
             "distribution",
             "distribution",
@@ -645,10 +652,3 @@ def edge(given: Mapping[str, Any]) -> list[Item]:
             {"secret": given["origin_secret"], "reference": given["environment"]},
         ),
     ]
-
-
-def _said(rules: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(
-        f"{rule['Name']} {'counts' if 'Count' in rule.get('Action', rule.get('OverrideAction', {})) else 'blocks'}"
-        for rule in rules
-    )

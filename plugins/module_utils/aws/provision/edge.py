@@ -53,6 +53,14 @@ def acl_rules(groups: Mapping[str, str], rate: int, rate_action: str) -> list[di
     return rules
 
 
+def said(rules: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Tell a web ACL's rules as a plan does."""
+    return [
+        f"{rule['Name']} {'counts' if 'Count' in (rule.get('Action') or rule.get('OverrideAction') or {}) else 'blocks'}"
+        for rule in rules
+    ]
+
+
 class WebAcl(Kind):
     """A web ACL of one scope. One for CloudFront lives in us-east-1, wherever the rest is."""
 
@@ -113,6 +121,9 @@ class WebAcl(Kind):
                 client.associate_web_acl(WebACLArn=found.id, ResourceArn=arn)
             for arn in sorted(found.has["protects"] - wanted["protects"]):
                 client.disassociate_web_acl(ResourceArn=arn)
+
+    def told(self, name: str, value: Any) -> Any:
+        return frozenset(said(value)) if name == "rules" else value
 
     def tag(self, cloud: Cloud, found: Found, tags: Mapping[str, str]) -> None:
         self._client(cloud).tag_resource(ResourceARN=found.id, Tags=tag_list(tags))

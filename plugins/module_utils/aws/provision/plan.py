@@ -123,6 +123,10 @@ class Kind:
     def same(self, name: str, wanted: Any, has: Any) -> bool:  # a kind may know better for one name
         return covers(wanted, has)
 
+    def told(self, name: str, value: Any) -> Any:
+        """Return what a plan says of it; a kind may have fewer words for one name."""
+        return value
+
 
 @dataclass(frozen=True)
 class Step:
@@ -339,12 +343,12 @@ class Provisioner:
         self, kind: Kind, item: Item, found: Found, wanted: Mapping[str, Any]
     ) -> tuple[Step | None, list[str]]:
         names = self._differing(kind, found, wanted)
-        wrong = [
-            f"{kind.title} {item.name}: {difference(name, wanted[name], found.has.get(name))}: {kind.fixed[name]}"
+        told = {
+            name: difference(name, kind.told(name, wanted[name]), kind.told(name, found.has.get(name)))
             for name in names
-            if name in kind.fixed
-        ]
-        details = [difference(name, wanted[name], found.has.get(name)) for name in names]
+        }
+        wrong = [f"{kind.title} {item.name}: {told[name]}: {kind.fixed[name]}" for name in names if name in kind.fixed]
+        details = list(told.values())
         tags = self.cloud.tags_of(item)
         if not covers(tags, found.tags):
             details.append(difference("tags", tags, found.tags))

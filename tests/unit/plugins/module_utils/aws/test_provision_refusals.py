@@ -21,7 +21,7 @@ def refused(code: str, service: str, operation: str, message: str = "So it is") 
     "code, service, operation, told",
     [
         ("UnauthorizedOperation", "ec2", "CreateVpc", "AWS denies ec2:CreateVpc in sa-east-1: attach the policy docs/iam/provision_hosts.json; "),
-        ("AccessDenied", "s3", "GetBucketEncryption", "s3:GetEncryptionConfiguration in sa-east-1: attach the policy docs/iam/audit.json or docs/iam/provision_services.json"),
+        ("AccessDenied", "s3", "GetBucketEncryption", "s3:GetEncryptionConfiguration in sa-east-1: attach the policy docs/iam/audit.json or docs/iam/"),
         ("AccessDenied", "s3", "CreateBucket", "or the bucket belongs to another account may deny it too"),
         ("AccessDenied", "elbv2", "CreateLoadBalancer", "AWS denies elasticloadbalancing:CreateLoadBalancer"),
         ("AccessDenied", "iam", "CreateUser", "no policy of this collection grants it"),
