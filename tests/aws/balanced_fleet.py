@@ -76,7 +76,8 @@ class BalancedFleet:
         (self.root / "roles" / "postgresql").mkdir()
         for name in ("check", "announce"):
             (self.root / "playbooks" / "tasks" / f"{name}.yml").write_text(NOTHING)
-        (self.root / "playbooks" / "plays" / "monitoring.yml").write_text("---\n- hosts: nobody\n  tasks: []\n")
+        for name in ("data", "monitoring"):
+            (self.root / "playbooks" / "plays" / f"{name}.yml").write_text("---\n- hosts: nobody\n  tasks: []\n")
         (self.root / "playbooks" / "tasks" / "take_back.yml").write_text(TAKE_BACK)
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         self.environment |= aws.environment | {
