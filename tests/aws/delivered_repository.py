@@ -125,7 +125,8 @@ class Repository:
             (self.collection / "roles" / role / "tasks" / "main.yml").write_text(tasks)
         for name in ("check", "announce", "take_back"):
             (self.collection / "playbooks" / "tasks" / f"{name}.yml").write_text(NOTHING)
-        (self.collection / "playbooks" / "plays" / "monitoring.yml").write_text("---\n- hosts: nobody\n  tasks: []\n")
+        for name in ("data", "monitoring"):
+            (self.collection / "playbooks" / "plays" / f"{name}.yml").write_text("---\n- hosts: nobody\n  tasks: []\n")
         (self.collection / "plugins" / "action" / "release.py").write_text(GO_BACK)
 
     def _write_repository(self) -> None:

@@ -27,10 +27,11 @@ HOSTS = {
     "prod": {"prod-app-1": "backend", "prod-app-2": "backend", "prod-mon": "monitoring"},
 }
 FIELDS = {
-    "database": ["migrator", "application", "backup", "monitoring"],
+    "database": ["migrator", "data", "application", "backup", "monitoring"],
     "monitoring": ["password", "password_salt"],
     "grafana": ["admin_password", "secret_key"],
     "alerts": ["slack_url"],
+    "edge": ["origin_secret"],
 }
 
 
@@ -133,7 +134,7 @@ def test_the_hosts_are_those_that_run_with_the_environments_tag(account, copy, t
         members = [name for name, its in HOSTS[environment].items() if its == role]
         assert sorted(found.get(role, {}).get("hosts", [])) == members
     for variables in hosts.values():
-        assert variables["ansible_host"] == variables["ec2_private_ip_address"] and variables["ec2_instance_id"]
+        assert variables["ansible_host"] == variables["ec2_public_ip_address"] and variables["ec2_instance_id"]
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
@@ -273,9 +274,9 @@ def test_each_source_gives_its_secret_and_each_wrong_place_is_named(account, tmp
     wrong = {
         "absent": (
             place("secretsmanager", "nowhere"),
-            "it does not exist in region eu-west-1; is it in another region?",
+            "it does not exist in region sa-east-1; is it in another region?",
         ),
-        "absent_ssm": (place("ssm", "far"), "it does not exist in region eu-west-1; is it in another region?"),
+        "absent_ssm": (place("ssm", "far"), "it does not exist in region sa-east-1; is it in another region?"),
         "no_json": (place("secretsmanager", "plain:a"), "is no JSON object, so that it has no field 'a'"),
         "no_field": (place("ssm", "/plano/one:b"), "has no field 'b'; it has: a"),
         "no_variable": (place("vault", "nothing"), "'nothing' is undefined, in which secret 'no_variable' is kept"),
@@ -311,7 +312,7 @@ def test_a_secret_that_may_not_be_read_names_the_action_the_policy_and_who_asked
         account.enforce_policies(10**9)
     assert found["parameter"] == "S3CRET-ssm"
     assert "secretsmanager:GetSecretValue is not allowed to arn:aws:iam::123456789012:user/deployer" in found["denied"]
-    assert "'deploy' grants it, on arn:aws:secretsmanager:eu-west-1:*:secret:plano/prod/monitoring-*" in found["denied"]
+    assert "'deploy' grants it, on arn:aws:secretsmanager:sa-east-1:*:secret:plano/prod/monitoring-*" in found["denied"]
 
 
 def test_without_credentials_a_secret_says_so(account, tmp_path, monkeypatch):
