@@ -119,7 +119,9 @@ options:
     elements: str
     default: []
   after:
-    description: The same after the rows; V(%(read\)s), V(%(inserted\)s), V(%(updated\)s), V(%(unchanged\)s), V(%(deleted\)s) and V(%(quarantined\)s) are counts.
+    description:
+      - The same after the rows; V(%(read\)s), V(%(inserted\)s), V(%(updated\)s), V(%(unchanged\)s), V(%(deleted\)s) and V(%(quarantined\)s)
+        are counts.
     type: list
     elements: str
     default: []

@@ -32,7 +32,8 @@ from ansible_collections.plano.delivery.plugins.module_utils.data.runs import St
 WHO = Stamp("bench")
 # Two tables of a shop: clients, and twice as many orders in all; primary keys, a foreign key and an index as such tables have.
 TABLES = """
-CREATE TABLE public.clients (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, mail text, born date, balance numeric(12, 2), at timestamptz);
+CREATE TABLE public.clients (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, mail text, born date, balance numeric(12, 2),
+    at timestamptz);
 INSERT INTO public.clients (name, mail, born, balance, at)
     SELECT 'Client number ' || n, md5(n::text) || '@example.org', '1950-01-01'::date + n % 20000, n / 7.0, '2026-01-01'::timestamptz + n * interval '1 second'
     FROM generate_series(1, {half}) n;

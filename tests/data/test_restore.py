@@ -249,7 +249,9 @@ def test_what_elsewhere_points_at_the_data_forbids_it(plain: Session, server: Se
     ties = {
         "CREATE VIEW elsewhere.v AS SELECT * FROM public.clients": r'rule "?_RETURN"? on elsewhere.v needs table public.clients',
         "CREATE TABLE elsewhere.t (c int REFERENCES public.clients)": "table constraint t_c_fkey on elsewhere.t needs table public.clients",
-        "CREATE FUNCTION elsewhere.f(public.clients) RETURNS int LANGUAGE sql AS 'SELECT 1'": r"function elsewhere.f\(public.clients\) needs type public.clients",
+        "CREATE FUNCTION elsewhere.f(public.clients) RETURNS int LANGUAGE sql AS 'SELECT 1'": (
+            r"function elsewhere.f\(public.clients\) needs type public.clients"
+        ),
         "CREATE TABLE elsewhere.d (c int DEFAULT nextval('public.orders_id_seq'))": "default value for elsewhere.d.c needs sequence public.orders_id_seq",
         "CREATE PUBLICATION news FOR TABLE public.clients": "publication news of table public.clients",
         "CREATE TABLE public.names (c regclass)": "column public.names.c holds names of objects",

@@ -42,7 +42,8 @@ def many(session: Session) -> Session:
         f"CREATE TABLE public.t (id int PRIMARY KEY, a int); INSERT INTO public.t SELECT g, 0 FROM generate_series(1, {MANY}) g"
     )
     log_tables(session, "t")
-    write(session, "r1", "UPDATE public.t SET a = 1 WHERE id % 2 = 0", f"INSERT INTO public.t SELECT g, 1 FROM generate_series({MANY + 1}, {2 * MANY}) g")  # fmt: skip
+    more = f"INSERT INTO public.t SELECT g, 1 FROM generate_series({MANY + 1}, {2 * MANY}) g"
+    write(session, "r1", "UPDATE public.t SET a = 1 WHERE id % 2 = 0", more)
     return session
 
 

@@ -142,7 +142,8 @@ class Mail:
         return self
 
     def send(self, key: str, address: str, language: str, subject: str, text: str) -> None:
-        assert self._connection is not None
+        if self._connection is None:
+            raise DataError("a message needs an open connection")
         if not _is_address(address):
             raise Refused("an address cannot be one")
         message = EmailMessage(policy=SMTP)

@@ -33,7 +33,8 @@ _CROSSING = f"""
 WITH placed AS MATERIALIZED ({_PLACED}),
 chosen AS (SELECT oid FROM pg_namespace WHERE nspname = ANY(%(schemas)s)),
 -- The system's own, the action log (attached again after a restore) and what belongs to an extension need no place in the list.
-apart AS (SELECT oid FROM pg_namespace WHERE nspname IN ('pg_catalog', 'information_schema', 'pg_toast', 'plano_delivery') OR nspname ~ '^pg_(temp|toast_temp)_')
+apart AS (SELECT oid FROM pg_namespace
+    WHERE nspname IN ('pg_catalog', 'information_schema', 'pg_toast', 'plano_delivery') OR nspname ~ '^pg_(temp|toast_temp)_')
 SELECT DISTINCT {_SHOWN.format("o")}, {_SHOWN.format("r")} FROM pg_depend d
 JOIN placed o ON (o.classid, o.objid) = (d.classid, d.objid)
 JOIN placed r ON (r.classid, r.objid) = (d.refclassid, d.refobjid)

@@ -65,7 +65,8 @@ def drop(session: Session, suffix: str, scratch: str | None, schemas: Sequence[s
         dataclasses.replace(session.login, role="")
     ) as plain:  # sessions of a role may be ended by the role itself
         plain.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = session_user AND pid <> pg_backend_pid() AND (application_name = %s OR datname = %s)",
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = session_user AND pid <> pg_backend_pid()"
+            " AND (application_name = %s OR datname = %s)",
             [application(suffix), scratch],
         )
     if scratch:

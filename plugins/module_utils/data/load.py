@@ -401,8 +401,8 @@ def _missing(key: Unique, staging: Staging) -> str:
 
 
 def _differs(made: Plan) -> str:
-    assert made.key is not None
-    compared = [column for column in made.staged if column.name not in made.key.columns]
+    keys = made.key.columns if made.key else ()
+    compared = [column for column in made.staged if column.name not in keys]
     sides = [
         ", ".join(f"{alias}.{column.sql}" + ("" if _bare(column) in _COMPARED else "::text") for column in compared)
         for alias in "ts"
@@ -625,9 +625,8 @@ class _Import:
         """Ask the application whether it is well with what was published; if not, take the run back by the action log."""
         with self.result.phase("checks"):
             fault = health.wait(self.host, self.job.checks, self.job.checks_seconds)
-        if fault is None:
+        if fault is None or self.undo is None:  # checks without an undo were refused before anything began
             return
-        assert self.undo is not None
         with self.result.phase("undo"):
             self.undo(self.session, self.result.run)
         self.result.outcome = REVERTED
@@ -777,14 +776,14 @@ def import_file(
         at_work = _Import(login, job, stamp, undo, host or Host(), result, digest, reader, session, made)
         _room(session, job, size)
         if check:
-            if _is_over(past, job):
+            if past and _is_over(past, job):
                 return _repeat(result, past)
             at_work.preview()
             return result
         with book.change(result.run, "import", stamp.change) as page, session.alone(f"import {job.target}"):
             home.ensure(session)
             past = runs.find(session, result.run)
-            if _is_over(past, job):
+            if past and _is_over(past, job):
                 _mend_book(book, page, result, past)
                 return _repeat(result, past)
             page.write("begun", target=str(job.target))
@@ -799,15 +798,13 @@ def _is_over(past: runs.Run | None, job: Job) -> bool:
     return bool(past and past.state == runs.CONFIRMED and (past.kind, past.target) == (runs.IMPORT, str(job.target)))
 
 
-def _repeat(result: Result, past: runs.Run | None) -> Result:
-    assert past is not None
+def _repeat(result: Result, past: runs.Run) -> Result:
     result.outcome, result.rows = ACCEPTED, past.details.get("rows", {})
     return result
 
 
-def _mend_book(book: Book, page: Page, result: Result, past: runs.Run | None) -> None:
+def _mend_book(book: Book, page: Page, result: Result, past: runs.Run) -> None:
     """Write the end of a run whose process was killed between its commit and its entry."""
-    assert past is not None
     mine = [
         entry for entry in book.entries() if entry.get("release") == result.run and entry.get("operation") == "import"
     ]

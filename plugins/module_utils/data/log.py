@@ -92,7 +92,7 @@ BEGIN
     RETURN QUERY SELECT l.image FROM {SCHEMA}.action a JOIN {SCHEMA}.logged s ON s.id = a.source JOIN {SCHEMA}.log_other l ON l.action = a.id
         WHERE a.run = of_run AND s.schema || '.' || s.name = relation;
 END $touched$;
-COMMENT ON FUNCTION {SCHEMA}.touched IS 'Every image of a row of a table that a run has left, before and after, also once the rows are gone: for who is concerned';
+COMMENT ON FUNCTION {SCHEMA}.touched IS 'Every image of a row of a table that a run has left, also once the rows are gone: for who is concerned';
 """
 
 _FUNCTION = """

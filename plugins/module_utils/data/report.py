@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from html import escape
-from typing import Sequence, Union
+from typing import Sequence, Tuple, Union
 
 from .facts import Count, Facts
 
@@ -40,7 +40,7 @@ class Checklist:
 
 
 Part = Union[Heading, Paragraph, Grid, Checklist]
-Row = tuple[Union[str, int, None], ...]
+Row = Tuple[Union[str, int, None], ...]
 # Beside these, what has no words of its own is shown as it is.
 WORDS: dict[str, dict[str, str]] = {
     "en": {

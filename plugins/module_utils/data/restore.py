@@ -350,7 +350,8 @@ class _Swap:
         session.execute(
             "INSERT INTO plano_delivery.restore (suffix, run, checkpoint, state, schemas, tables, swapped)"
             " VALUES (%s, %s, %s, 'kept', %s::jsonb, %s::jsonb, clock_timestamp())"
-            " ON CONFLICT (suffix) DO UPDATE SET (state, scratch, schemas, tables, swapped) = ('kept', NULL, EXCLUDED.schemas, EXCLUDED.tables, EXCLUDED.swapped)",
+            " ON CONFLICT (suffix) DO UPDATE SET (state, scratch, schemas, tables, swapped)"
+            " = ('kept', NULL, EXCLUDED.schemas, EXCLUDED.tables, EXCLUDED.swapped)",
             [self.suffix, self.run, self.checkpoint, json.dumps(names), json.dumps(self.tables)],
         )
         return [name["kept"] for name in names.values() if name["kept"]]
@@ -431,7 +432,8 @@ def _swap(
         at("rename")
         kept = _Swap(loading.suffix, run, found.name, loading.schemas, tables).rename(session)
         details = {
-            "checkpoint": found.name, "kept": kept, "losses": [loss.told() for loss in losses if loss.lost], "erased": {str(table): rows for table, rows in erased.items()},
+            "checkpoint": found.name, "kept": kept, "losses": [loss.told() for loss in losses if loss.lost],
+            "erased": {str(table): rows for table, rows in erased.items()},
         }  # fmt: skip
         runs.finish(session, run, runs.CONFIRMED, details)
         if after_swap is not None:

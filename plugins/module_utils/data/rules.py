@@ -506,7 +506,8 @@ def source(rule: Rule, place: Place) -> tuple[str, str]:
     if rule.check == "valid_period" and _overlaps(rule, place):
         return _with_reach(rule, place, _numbered(place)), _bad_period(rule, place) + " OR " + _reached(rule)
     found = condition(rule, place)
-    assert found is not None, rule.check
+    if found is None:
+        raise DataError(f"rule {rule.name}: {rule.check} has no rows to name")
     return _numbered(place), found
 
 

@@ -243,7 +243,7 @@ def _advice(state: str, login: Login) -> str:
     if not state or state.startswith(("08", "57P")):
         return ". What was not committed is undone; see that the server runs and is reached, then run the same command again"
     return {
-        "55P03": f". The lock was not given within {login.lock_seconds:g} s and nothing was changed; see pg_stat_activity for who holds it, or raise lock_timeout",
+        "55P03": f". The lock was not given within {login.lock_seconds:g} s; nothing was changed, and pg_stat_activity tells who holds it; or raise lock_timeout",
         "57014": ". The statement took longer than statement_timeout allows; nothing was changed",
         "42501": f". Log in as the owner of the tables, or as a member of it with session_role (now {login.role or 'none'})",
         "53100": ". The server's disk is full; nothing was changed. Free some space, then run the same command again",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any, Dict, Iterable, Iterator, Sequence, Tuple
 
 from .metrics import Sample, family, put, seconds
 
@@ -39,7 +39,7 @@ HELP = {
     "plano_run_pending_timestamp_seconds": "When the oldest pending run began; 0 while there is none.",
 }
 
-Entry = dict[str, Any]
+Entry = Dict[str, Any]
 
 
 def databases(var: Path) -> list[str]:
@@ -63,7 +63,7 @@ def publish(database: str, entries: Sequence[Entry], metrics: Path) -> None:
     put(metrics / f"plano_data_{database}.prom", exposition(database, entries))
 
 
-Found = Iterator[tuple[str, dict[str, str], float]]
+Found = Iterator[Tuple[str, Dict[str, str], float]]
 
 
 def _of(entries: Iterable[Entry], *operations: str) -> list[Entry]:

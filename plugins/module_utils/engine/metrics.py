@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Dict, Sequence, Tuple
 
 from . import fs
 from .ledger import CONFIRMED, REVERTED, Ledger, fold
@@ -31,7 +31,7 @@ def seconds(time: str) -> float:
     return datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
 
 
-Sample = tuple[dict[str, str], float]
+Sample = Tuple[Dict[str, str], float]
 
 
 def family(name: str, words: str, samples: Sequence[Sample]) -> str:
