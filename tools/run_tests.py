@@ -52,6 +52,7 @@ STAGES = (
                 Stage("data", ("images",)),
                 Stage("programs", ("artifacts",)),
                 Stage("cloudwatch", ("artifacts",)),
+                Stage("aws", ("artifacts",)),
             ),
             (Stage("integration", ("artifacts", "images")),),
         ),
