@@ -48,6 +48,10 @@ down: setup ## Remove the local hosts and every trace of them
 	@echo "==> Removing the local hosts"
 	@ansible-playbook --inventory inventories/local molecule/shared/destroy.yml
 
+.PHONY: demo
+demo: deploy ## Client data: imports that pass, are held and are taken back, an undo, a restore
+	@tools/demo
+
 ##@ Its parts
 .PHONY: setup
 setup: ## Install what the machine lacks, into .cache where possible
