@@ -21,7 +21,7 @@ from .fingerprint import Shape
 from .manifest import DUMP, Manifest
 from .names import identifiers
 from .seal import NONE, Seal
-from .session import Login, Session, explained
+from .session import Login, Session
 from .tools import Entry, Tools, listing
 
 TOC = "toc.dat"
@@ -82,14 +82,16 @@ class Archive:
         try:
             names = f"({identifiers(columns)})" if columns else ""
             statement = f"COPY {shape.table.sql} {names} FROM STDIN"
-            with explained(session.login), session.connection.cursor() as cursor, cursor.copy(statement) as copy:
-                for chunk in _unpacked(process.stdout, packed=".gz" in source.suffixes):
-                    copy.write(chunk)
-                if process.wait() != 0:
-                    raise DataError(f"{source} cannot be decrypted: nothing was changed")
+            session.copy_in(statement, self._decrypted(source, process))
         finally:
             process.kill()
             process.communicate()
+
+    @staticmethod
+    def _decrypted(source: Path, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+        yield from _unpacked(process.stdout, packed=".gz" in source.suffixes)
+        if process.wait() != 0:
+            raise DataError(f"{source} cannot be decrypted: nothing was changed")
 
     def _rows(self, entry: Entry) -> Path:
         for ending in (".dat.gz", ".dat"):

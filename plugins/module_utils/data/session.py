@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
 
 from .errors import BusyError, DataError, ServerError
 from .names import identifier
@@ -120,6 +120,25 @@ class Session:
         """Run one or more statements with the values filled in on this side, which a server does for single statements only."""
         with explained(self.login):
             psycopg.ClientCursor(self.connection).execute(statements, values)
+
+    def copy_in(self, statement: str, blocks: Iterable[bytes]) -> int:
+        """Send *blocks* to a COPY from STDIN; return its rows. What *blocks* raises is raised, and nothing was copied."""
+        failed: Exception | None = None
+        try:
+            with explained(self.login), self.connection.cursor() as cursor:
+                with cursor.copy(statement) as copy:
+                    try:
+                        for block in blocks:
+                            copy.write(block)
+                    except Exception as error:
+                        failed = error
+                        raise
+                return cursor.rowcount
+        except ServerError:
+            # psycopg 3.1 tells of the COPY that was cut off instead of why.
+            if failed is not None and not isinstance(failed, psycopg.Error):
+                raise failed from None
+            raise
 
     def rows(self, statement: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
         """Return all rows of a statement, each a tuple."""
@@ -243,7 +262,10 @@ def _advice(state: str, login: Login) -> str:
     if not state or state.startswith(("08", "57P")):
         return ". What was not committed is undone; see that the server runs and is reached, then run the same command again"
     return {
-        "55P03": f". The lock was not given within {login.lock_seconds:g} s; nothing was changed, and pg_stat_activity tells who holds it; or raise lock_timeout",
+        "55P03": (
+            f". The lock was not given within {login.lock_seconds:g} s and nothing was changed;"
+            " pg_stat_activity tells who holds it; or raise lock_timeout"
+        ),
         "57014": ". The statement took longer than statement_timeout allows; nothing was changed",
         "42501": f". Log in as the owner of the tables, or as a member of it with session_role (now {login.role or 'none'})",
         "53100": ". The server's disk is full; nothing was changed. Free some space, then run the same command again",

@@ -12,13 +12,13 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Callable, Iterable, Sequence
+from typing import Callable, Sequence
 
 from . import runs
 from .catalog import Column
 from .errors import ServerError
 from .names import Table, identifier, identifiers, literal
-from .session import Session, explained
+from .session import Session
 from .source import SQL, TOLD, Doubt, Fault, FileFault, Reader, raw_rows
 from .statements import statements
 
@@ -117,8 +117,8 @@ def load(session: Session, reader: Reader, staging: Staging, note: str, set_asid
             freeze = ", FREEZE" if staging.lasting else ""
             names = identifiers(item.name for item in staging.items)
             return Loaded(
-                _copy(
-                    session, f"COPY {staging.sql} ({names}) FROM STDIN ({reader.copy_options}{freeze})", reader.direct()
+                session.copy_in(
+                    f"COPY {staging.sql} ({names}) FROM STDIN ({reader.copy_options}{freeze})", reader.direct()
                 )
             )
     except Doubt:
@@ -131,21 +131,13 @@ def load(session: Session, reader: Reader, staging: Staging, note: str, set_asid
         return _load_texts(session, reader, staging, set_aside)
 
 
-def _copy(session: Session, statement: str, blocks: Iterable[bytes]) -> int:
-    with explained(session.login), session.connection.cursor() as cursor:
-        with cursor.copy(statement) as copy:
-            for block in blocks:
-                copy.write(block)
-        return cursor.rowcount
-
-
 def _load_texts(session: Session, reader: Reader, staging: Staging, set_aside: SetAside | None) -> Loaded:
     width = len(staging.items)
     names = [f"f{number}" for number in range(width)]
     session.execute(
         f'CREATE TEMPORARY TABLE plano_raw (line bigint, "column" integer, reason text, {", ".join(f"{name} text" for name in names)}) ON COMMIT DROP'
     )
-    read = _copy(session, "COPY pg_temp.plano_raw FROM STDIN (FORMAT text)", raw_rows(reader.records(), width))
+    read = session.copy_in("COPY pg_temp.plano_raw FROM STDIN (FORMAT text)", raw_rows(reader.records(), width))
     wrong = _wrong(session, staging.items, names)
     doubts = ", ".join(
         f"CASE WHEN {test} THEN {literal(f'column {item.name}: a value cannot be read as {item.type}')} END"
