@@ -123,7 +123,7 @@ class Session:
 
     def copy_in(self, statement: str, blocks: Iterable[bytes]) -> int:
         """Send *blocks* to a COPY from STDIN; return its rows. What *blocks* raises is raised, and nothing was copied."""
-        failed: Exception | None = None
+        failed: list[Exception] = []
         try:
             with explained(self.login), self.connection.cursor() as cursor:
                 with cursor.copy(statement) as copy:
@@ -131,13 +131,13 @@ class Session:
                         for block in blocks:
                             copy.write(block)
                     except Exception as error:
-                        failed = error
+                        failed.append(error)
                         raise
                 return cursor.rowcount
         except ServerError:
             # psycopg 3.1 tells of the COPY that was cut off instead of why.
-            if failed is not None and not isinstance(failed, psycopg.Error):
-                raise failed from None
+            if failed and not isinstance(failed[0], psycopg.Error):
+                raise failed[0] from None
             raise
 
     def rows(self, statement: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
