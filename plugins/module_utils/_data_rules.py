@@ -17,7 +17,7 @@ from .data.rules import Known
 try:
     import yaml
 except ImportError:  # a file of JSON can still be read
-    yaml = None  # type: ignore[assignment]
+    yaml = None  # type: ignore[assignment]  # a module to the checker, and absent here
 
 RULES: dict[str, Any] = {
     "rules": {"type": "list", "elements": "dict", "default": []},

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+from abc import abstractmethod
 from typing import Any, Callable
 
 from ansible.errors import AnsibleActionFail
@@ -101,14 +102,14 @@ class ProvisionAction(ActionBase):
     spec: dict[str, dict[str, Any]]
     kinds: tuple[str, ...]
 
-    def faults(self, given: dict[str, Any]) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def faults(self, given: dict[str, Any]) -> list[str]: ...
 
-    def items(self, given: dict[str, Any], account: Account) -> list[Item]:
-        raise NotImplementedError
+    @abstractmethod
+    def items(self, given: dict[str, Any], account: Account) -> list[Item]: ...
 
-    def tells(self, outcome: Outcome) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def tells(self, outcome: Outcome) -> dict[str, Any]: ...
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)

@@ -42,7 +42,7 @@ class AwsError(EngineError):
 
 @dataclass(frozen=True)
 class Call:
-    """What was asked of AWS: the permission it needs, the policy of docs/aws.md that grants it, on what, and where."""
+    """What was asked of AWS: the permission it needs, the policy in docs/iam that grants it, on what, and where."""
 
     action: str
     policy: str

@@ -160,7 +160,7 @@ def _when_known(call: Callable[..., Any], **arguments: Any) -> Any:
     for left in reversed(range(12)):
         try:
             return call(**arguments)
-        except Exception as exc:
+        except Exception as exc:  # botocore's; any other is raised again
             if not left or code_of(exc) != "InvalidParameterValue" or "Instance Profile" not in str(exc):
                 raise
             time.sleep(5)

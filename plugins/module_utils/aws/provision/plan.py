@@ -9,7 +9,9 @@ finds it by them, and brings it to what is wanted or removes it. What does not c
 
 from __future__ import annotations
 
+import functools
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
@@ -93,7 +95,7 @@ class Cloud:
         return tags.get(ENVIRONMENT) == self.environment and tags.get(MANAGED) == "true"
 
 
-class Kind:
+class Kind(ABC):
     """What one kind of thing needs: how to see those there are, make, change, tag and remove one."""
 
     title = ""
@@ -104,21 +106,22 @@ class Kind:
     # What comes next cannot be made before this is ready.
     needed_at_once = False
 
-    def observe(self, cloud: Cloud) -> list[Found]:
-        raise NotImplementedError
+    @abstractmethod
+    def observe(self, cloud: Cloud) -> list[Found]: ...
 
+    @abstractmethod
     def make(self, cloud: Cloud, item: Item, wanted: Mapping[str, Any], tags: Mapping[str, str]) -> Found:
         """Make it with its tags, in one call where AWS can; what it then still lacks is a change."""
-        raise NotImplementedError
 
     def change(self, cloud: Cloud, item: Item, found: Found, wanted: Mapping[str, Any], names: Sequence[str]) -> None:
-        raise NotImplementedError
+        """Bring what is not in *fixed* to what is wanted; a kind of which nothing can be changed is never asked to."""
+        raise NotImplementedError(f"{self.title} {item.name}: {', '.join(names)}")
 
-    def tag(self, cloud: Cloud, found: Found, tags: Mapping[str, str]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def tag(self, cloud: Cloud, found: Found, tags: Mapping[str, str]) -> None: ...
 
-    def remove(self, cloud: Cloud, found: Found) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def remove(self, cloud: Cloud, found: Found) -> None: ...
 
     def same(self, name: str, wanted: Any, has: Any) -> bool:  # a kind may know better for one name
         return covers(wanted, has)
@@ -269,13 +272,13 @@ class Provisioner:
 
         # What it was made of cannot be removed before it is gone.
         for kind in kinds:
-            self._poll(f"{self.kinds[kind].title}s", lambda kind=kind: left(kind))  # type: ignore[misc]
+            self._poll(f"{self.kinds[kind].title}s", functools.partial(left, kind))
         return outcome
 
     def _remove(self, kind: str, thing: Found) -> None:
         try:
             self.kinds[kind].remove(self.cloud, thing)
-        except Exception as exc:
+        except Exception as exc:  # botocore's, which modules may not import without need; any other is raised again
             if not is_gone(exc) and not is_held(exc):
                 raise
 
@@ -325,7 +328,7 @@ class Provisioner:
             ids[item.key] = found.id
             outcome.found[item.key] = found
             if apply and kind.needed_at_once:
-                self._poll(f"{kind.title} {item.name}", lambda item=item: self._busy(item))  # type: ignore[misc]
+                self._poll(f"{kind.title} {item.name}", functools.partial(self._busy, item))
         if faults:
             raise InputError(faults)
         described = {(item.kind, item.name) for item in items}

@@ -125,7 +125,7 @@ def _asked(call: Any, **arguments: Any) -> Any:
     """Return what a bucket has, or None where it has nothing of the kind, which S3 tells by an error."""
     try:
         return call(**arguments)
-    except Exception as exc:
+    except Exception as exc:  # botocore's; any other is raised again
         if is_gone(exc) or code_of(exc) in (
             "NoSuchTagSet",
             "OwnershipControlsNotFoundError",
