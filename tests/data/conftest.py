@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from server import Server, newest_binaries, running
 
 from ansible_collections.plano.delivery.plugins.module_utils.data.seal import Seal
 from ansible_collections.plano.delivery.plugins.module_utils.data.session import Session
+
+# Debian has no moto: the controller's serves, behind all that the system has of its own.
+sys.path += [str(path) for path in Path(__file__).resolve().parents[2].glob(".cache/venv/lib/python3*/site-packages")]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
+import moto.server
 import pytest
+import werkzeug.serving
 from copying import SCHEMAS, WHO, book, place
 
 from ansible_collections.plano.delivery.plugins.module_utils.data import checkpoint, restore
@@ -21,16 +24,12 @@ from ansible_collections.plano.delivery.plugins.module_utils.data.offsite import
 from ansible_collections.plano.delivery.plugins.module_utils.data.seal import Seal
 from ansible_collections.plano.delivery.plugins.module_utils.data.session import Session
 
-boto3 = pytest.importorskip("boto3")
-moto = pytest.importorskip("moto.server")
-serving = pytest.importorskip("werkzeug.serving")
-
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     """A stand-in for Amazon's S3."""
-    found = serving.make_server(
-        "127.0.0.1", 0, moto.DomainDispatcherApplication(moto.create_backend_app), threaded=True
+    found = werkzeug.serving.make_server(
+        "127.0.0.1", 0, moto.server.DomainDispatcherApplication(moto.server.create_backend_app), threaded=True
     )
     found.daemon_threads = True  # or its end waits for connections that clients keep
     threading.Thread(target=found.serve_forever, daemon=True).start()
