@@ -60,4 +60,4 @@ def test_each_revert_has_a_report_here(demo: Demo) -> None:
     runs = re.findall(r"(\S+)\s+(?:distribution|import)\s+reverted", demo.done.output)
     assert len(runs) >= 2
     for run in runs:
-        assert (ROOT / ".cache" / "reports" / f"run-{run}.html").is_file()
+        assert (ROOT / ".cache" / "reports" / "local-db" / f"run-{run}.html").is_file()
