@@ -16,6 +16,8 @@ description:
   - A place is C({source, key, region}). Of C(source) V(vault) the C(key) is a variable, which stands in an encrypted file of the inventory; of
     V(secretsmanager) a secret's name or ARN; of V(ssm) a parameter's name or ARN. C(key) may end in C(:FIELD), a field of the JSON object or
     of the dictionary that is there. C(region) is where AWS keeps it, if that is not the region of everything else.
+  - Of C(source) V(rds) the C(key) is the identifier of an RDS instance, whose master's password AWS manages; that is what is read, or C(:username).
+    Which secret it is in is asked of RDS, so that an instance that was restored and took over the name is read too, which has another secret.
   - AWS is asked on the controller, once for each secret and process, and once for each secret and run where the playbook read them all
     first, as this collection's do.
 options:
@@ -43,6 +45,7 @@ EXAMPLES = r"""
 # and of prod
 #   plano_secrets:
 #     database_application: {source: secretsmanager, key: "plano/prod/database:application"}
+#     database_master: {source: rds, key: "plano-prod"}
 
 - name: Use it
   ansible.builtin.set_fact:
@@ -64,22 +67,27 @@ from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.plano.delivery.plugins.module_utils.aws import refusals, secrets
+from ansible_collections.plano.delivery.plugins.module_utils.aws.refusals import AwsError
 from ansible_collections.plano.delivery.plugins.module_utils.aws.secrets import Reference, SecretError
 
 
 class _Refused(Exception):
-    """What AWS said instead of a secret, where, and to whom."""
+    """What AWS said instead of a secret, where, and to whom; *kept* is the place that RDS named, if it was asked."""
 
-    def __init__(self, said: str, region: str, who: str) -> None:
+    def __init__(self, said: str, kept: Reference, region: str, who: str) -> None:
         super().__init__(said)
-        self.region, self.who = region, who
+        self.kept, self.region, self.who = kept, region, who
 
 
-LOOKUPS = {"ssm": "amazon.aws.ssm_parameter", "secretsmanager": "amazon.aws.secretsmanager_secret"}
+LOOKUPS = {
+    "ssm": "amazon.aws.ssm_parameter",
+    "secretsmanager": "amazon.aws.secretsmanager_secret",
+    "rds": "amazon.aws.secretsmanager_secret",
+}
 # What was read first for the whole run: tasks/secrets.yml.
 READ = "__plano_secrets_read"
 # What this process asked AWS already, refusals too: a check of all hosts templates the same variable again and again.
-_asked: dict[str, str | _Refused] = {}
+_asked: dict[str, str | _Refused | AwsError | SecretError] = {}
 
 
 class LookupModule(LookupBase):
@@ -92,7 +100,7 @@ class LookupModule(LookupBase):
             places = self._plain("plano_secrets")
             found = [secrets.reference(places, str(name)) for name in terms]
             return [place.value(self._content(place)) for place in found]
-        except SecretError as exc:
+        except (AwsError, SecretError) as exc:
             raise AnsibleLookupError(str(exc)) from None
 
     def _all(self) -> dict[str, str]:
@@ -107,7 +115,7 @@ class LookupModule(LookupBase):
                 place = secrets.reference(places, str(name))
                 if place.source != "vault":
                     found[place.where] = self._content(place)
-            except SecretError:
+            except (AwsError, SecretError):
                 continue
         return found
 
@@ -125,11 +133,14 @@ class LookupModule(LookupBase):
         if place.where not in _asked:
             try:
                 _asked[place.where] = self._ask(place)
-            except _Refused as exc:
+            except (_Refused, AwsError, SecretError) as exc:
                 _asked[place.where] = exc
         answer = _asked[place.where]
+        if isinstance(answer, (AwsError, SecretError)):
+            raise answer
         if isinstance(answer, _Refused):
-            raise SecretError(secrets.refusal(place, str(answer), answer.region, answer.who))
+            kept = answer.kept if place.source == "rds" else place
+            raise SecretError(secrets.refusal(kept, str(answer), answer.region, answer.who))
         return answer
 
     def _ask(self, place: Reference) -> str:
@@ -140,13 +151,24 @@ class LookupModule(LookupBase):
         lookup = lookup_loader.get(LOOKUPS[place.source], loader=self._loader, templar=self._templar)
         if lookup is None or _aws.boto3 is None:
             raise SecretError(f"{place.what}: the collection amazon.aws, or boto3, is not installed on the controller")
+        if place.source == "rds":
+            place = self._masters(place)
         try:
             found = lookup.run([place.id], self._variables, **options)
         except (AnsibleError, _aws.exceptions.BotoCoreError) as exc:
             denied = secrets.code(str(exc)) in refusals.DENIED
-            raise _Refused(str(exc), _aws.region(), _aws.caller()["Arn"] if denied else "") from None
+            raise _Refused(str(exc), place, _aws.region(), _aws.caller()["Arn"] if denied else "") from None
         # It leaves an empty one out.
         return str(found[0]) if found else ""
+
+    def _masters(self, place: Reference) -> Reference:
+        """Ask RDS in which secret it keeps the password of an instance's master."""
+        from ansible_collections.plano.delivery.plugins.plugin_utils import _aws
+
+        client = _aws.connect("rds", place.region or None)
+        with _aws.explained(place.call(str(client.meta.region_name))):
+            (instance,) = client.describe_db_instances(DBInstanceIdentifier=place.id)["DBInstances"]
+        return place.masters(instance)
 
     def _plain(self, name: str) -> Any:
         return self._templar.template(self._variables.get(name))

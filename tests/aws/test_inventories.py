@@ -20,6 +20,8 @@ import yaml
 from controller import BIN, ROOT, ansible_environment, become, documented, play
 from moto_server import Moto
 
+from ansible_collections.plano.delivery.plugins.module_utils.aws import policies
+
 IMAGE = "ami-12c6146b"
 PEM = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
 HOSTS = {
@@ -282,8 +284,11 @@ def test_each_source_gives_its_secret_and_each_wrong_place_is_named(account, tmp
         "no_variable": (place("vault", "nothing"), "'nothing' is undefined, in which secret 'no_variable' is kept"),
         "whole": (place("vault", "many"), "has fields: a, b; name one as many:FIELD"),
         "empty": (place("vault", "many:a"), "is empty in its field a: fill it in"),
-        "source": (place("file", "x"), "source 'file' must be one of vault, ssm, secretsmanager"),
-        "shape": ({"key": "x", "other": 1}, "must read {source: vault|ssm|secretsmanager, key: NAME or NAME:FIELD}"),
+        "source": (place("file", "x"), "source 'file' must be one of vault, ssm, secretsmanager, rds"),
+        "shape": (
+            {"key": "x", "other": 1},
+            "must read {source: vault|ssm|secretsmanager|rds, key: NAME or NAME:FIELD}",
+        ),
     }
     found, output = lookups(
         tmp_path,
@@ -315,8 +320,95 @@ def test_a_secret_that_may_not_be_read_names_the_action_the_policy_and_who_asked
     assert "'deploy' grants it, on arn:aws:secretsmanager:sa-east-1:*:secret:plano/prod/monitoring-*" in found["denied"]
 
 
+def database(name: str, **more: Any) -> str:
+    """Make an instance on RDS; return where its master's password is kept, with a password there."""
+    made = boto3.client("rds").create_db_instance(
+        DBInstanceIdentifier=name,
+        Engine="postgres",
+        DBInstanceClass="db.t4g.micro",
+        MasterUsername="plano_admin",
+        **(more or {"ManageMasterUserPassword": True}),
+    )["DBInstance"]
+    arn = str(made.get("MasterUserSecret", {}).get("SecretArn", ""))
+    if arn:
+        kept_there = {"username": "plano_admin", "password": f"S3CRET-of-{name}"}
+        boto3.client("secretsmanager").put_secret_value(SecretId=arn, SecretString=json.dumps(kept_there))
+    return arn
+
+
+def test_the_password_of_a_databases_master_is_read_where_rds_keeps_it(account, tmp_path):
+    rds = boto3.client("rds")
+    database("plano-prod")
+    places = {
+        "master": {"source": "rds", "key": "plano-prod"},
+        "name": {"source": "rds", "key": "plano-prod:username"},
+    }
+    with account.calls() as calls:
+        found, output = lookups(tmp_path, places)
+    assert found == {"master": "S3CRET-of-plano-prod", "name": "plano_admin"} and "S3CRET" not in output
+    assert [call for call in calls if "secretsmanager" in call] == ["secretsmanager.GetSecretValue"] * 2
+    # A restored instance that took over the name has another secret; nothing says so but RDS.
+    database("plano-prod-restored")
+    rds.modify_db_instance(DBInstanceIdentifier="plano-prod", NewDBInstanceIdentifier="old", ApplyImmediately=True)
+    rds.modify_db_instance(
+        DBInstanceIdentifier="plano-prod-restored", NewDBInstanceIdentifier="plano-prod", ApplyImmediately=True
+    )
+    found, _output = lookups(tmp_path, places)
+    assert found["master"] == "S3CRET-of-plano-prod-restored"
+
+
+def test_a_databases_master_whose_password_cannot_be_had_says_what_to_do(account, tmp_path, monkeypatch):
+    database("own", MasterUserPassword="S3CRET-own")
+    database("plano-prod")
+    places = {
+        "unknown": {"source": "rds", "key": "nowhere"},
+        "own": {"source": "rds", "key": "own"},
+        "field": {"source": "rds", "key": "plano-prod:token"},
+    }
+    found, output = lookups(tmp_path, places)
+    assert "secret 'unknown' (rds nowhere): it does not exist in region sa-east-1; is it in another" in found["unknown"]
+    assert "modify-db-instance --db-instance-identifier own --manage-master-user-password" in found["own"]
+    assert "has no field 'token'; it has: password, username" in found["field"]
+    assert "S3CRET" not in output + str(found)
+
+    one = {"master": {"source": "rds", "key": "plano-prod"}}
+    become(monkeypatch, "reader", [{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}])
+    account.enforce_policies()
+    try:
+        found, _output = lookups(tmp_path, one)
+    finally:
+        account.enforce_policies(10**9)
+    assert "rds:DescribeDBInstances is not allowed to arn:aws:iam::123456789012:user/reader" in found["master"]
+    assert "the policy 'deploy' grants it, on arn:aws:rds:sa-east-1:*:db:plano-prod" in found["master"]
+
+
+def test_what_may_ask_rds_and_not_read_its_secret_names_the_secret(account, tmp_path, monkeypatch):
+    arn = database("plano-prod")
+    become(monkeypatch, "asker", [{"Effect": "Allow", "Action": "rds:DescribeDBInstances", "Resource": "*"}])
+    account.enforce_policies()
+    try:
+        found, _output = lookups(tmp_path, {"master": {"source": "rds", "key": "plano-prod"}})
+    finally:
+        account.enforce_policies(10**9)
+    assert "secretsmanager:GetSecretValue is not allowed to arn:aws:iam::123456789012:user/asker" in found["master"]
+    assert f"'deploy' grants it, on {arn}" in found["master"]
+
+
+def test_the_policy_of_deploys_reads_the_masters_password(account, tmp_path, monkeypatch):
+    database("plano-prod")
+    # moto knows actions, not resources or tags: those are the judge's, in test_policies.
+    statements = [{**one, "Resource": "*"} for one in policies.deploy(policies.EXAMPLE)["Statement"]]
+    become(monkeypatch, "deployer", [{k: v for k, v in one.items() if k != "Condition"} for one in statements])
+    account.enforce_policies()
+    try:
+        found, _output = lookups(tmp_path, {"master": {"source": "rds", "key": "plano-prod"}})
+    finally:
+        account.enforce_policies(10**9)
+    assert found["master"] == "S3CRET-of-plano-prod"
+
+
 def test_without_credentials_a_secret_says_so(account, tmp_path, monkeypatch):
-    places = {name: {"source": name, "key": "x"} for name in ("secretsmanager", "ssm")}
+    places = {name: {"source": name, "key": "x"} for name in ("secretsmanager", "ssm", "rds")}
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     found, _output = lookups(tmp_path, places)

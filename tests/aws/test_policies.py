@@ -27,6 +27,8 @@ SCOPE = policies.EXAMPLE
 OURS = {"aws:ResourceTag/plano:environment": "prod", "aws:ResourceTag/plano:managed": "true"}
 MADE = {"aws:RequestTag/plano:environment": "prod", "aws:RequestTag/plano:managed": "true"}
 HERE = {"aws:RequestedRegion": "sa-east-1"}
+# What RDS makes for its master, and how it marks it.
+MASTER = "arn:aws:secretsmanager:sa-east-1:123456789012:secret:rds!db-01234567-89ab-cdef-0123-456789abcdef-AbCdEf"
 
 
 def rds(rest: str) -> str:
@@ -39,6 +41,10 @@ def elb(rest: str) -> str:
 
 def ec2(rest: str) -> str:
     return f"arn:aws:ec2:sa-east-1:123456789012:{rest}"
+
+
+def of(instance: str) -> dict[str, str]:
+    return {"aws:ResourceTag/aws:rds:primaryDBInstanceArn": rds(f"db:{instance}")}
 
 
 def judge(document: dict[str, Any], action: str, resource: str, context: dict[str, str]) -> bool:
@@ -80,6 +86,14 @@ def judge(document: dict[str, Any], action: str, resource: str, context: dict[st
         ("deploy", "elasticloadbalancing:DeregisterTargets", elb("targetgroup/plano-dev-backend/1"), OURS, False),
         ("deploy", "secretsmanager:GetSecretValue", "arn:aws:secretsmanager:sa-east-1:123456789012:secret:plano/prod/x-A", {}, True),
         ("deploy", "secretsmanager:GetSecretValue", "arn:aws:secretsmanager:sa-east-1:123456789012:secret:plano/dev/x-A", {}, False),
+        ("deploy", "secretsmanager:GetSecretValue", MASTER, of("plano-prod"), True),
+        ("deploy", "secretsmanager:GetSecretValue", MASTER, of("plano-dev"), False),
+        ("deploy", "secretsmanager:GetSecretValue", MASTER, {}, False),
+        ("deploy", "rds:DescribeDBInstances", "*", HERE, True),
+        ("deploy", "rds:ModifyDBInstance", rds("db:plano-prod"), OURS, False),
+        ("data", "secretsmanager:GetSecretValue", MASTER, of("plano-prod-restored"), True),
+        ("data", "secretsmanager:GetSecretValue", MASTER, of("plano-dev"), False),
+        ("audit", "secretsmanager:GetSecretValue", MASTER, of("plano-prod"), False),
         ("data", "rds:CreateDBSnapshot", rds("db:plano-prod"), OURS, True),
         ("data", "rds:CreateDBSnapshot", rds("db:plano-prod"), {**OURS, "aws:ResourceTag/plano:environment": "dev"}, False),
         ("data", "rds:RestoreDBInstanceToPointInTime", rds("db:plano-prod-restored"), {}, True),

@@ -192,6 +192,20 @@ def _secrets(scope: Scope, sid: str, *parts: str) -> list[dict[str, Any]]:
     ]
 
 
+def _master_password(scope: Scope) -> dict[str, Any]:
+    """Reading the password of the database's master. RDS makes the secret's name, and marks it with the instance it is of.
+
+    The instance's own tags would not do: RDS copies them when it makes the secret, and never again.
+    """
+    return _allow(
+        "MasterPassword",
+        "secretsmanager",
+        ["GetSecretValue"],
+        [scope.arn("secretsmanager", "secret:rds!db-*")],
+        {"StringLike": {"aws:ResourceTag/aws:rds:primaryDBInstanceArn": scope.arn("rds", f"db:{scope.name}*")}},
+    )
+
+
 def deploy(scope: Scope) -> dict[str, Any]:
     """What builds, publishes and delivers: a workflow's role, or an operator's."""
     groups = [scope.arn("elasticloadbalancing", f"targetgroup/{scope.name}-*/*")]
@@ -209,6 +223,7 @@ def deploy(scope: Scope) -> dict[str, Any]:
         _allow("Inventory", "ec2", ["DescribeInstances", "DescribeRegions"], "*", scope.here),
         _allow("InventoryOfDatabases", "rds", ["DescribeDBInstances", "ListTagsForResource"], "*", scope.here),
         *_secrets(scope, "Secrets", "*"),
+        _master_password(scope),
     )
 
 
@@ -234,14 +249,7 @@ def data(scope: Scope) -> dict[str, Any]:
             "CheckpointsListed", "s3", ["ListBucket"], [_bucket(scope)], {"StringLike": {"s3:prefix": "checkpoints/*"}}
         ),
         *_secrets(scope, "Passwords", "database/*"),
-        # RDS makes the name of the master's secret.
-        _allow(
-            "MasterPassword",
-            "secretsmanager",
-            ["GetSecretValue"],
-            [scope.arn("secretsmanager", "secret:rds!db-*")],
-            {"StringEquals": {"aws:ResourceTag/plano:environment": scope.environment}},
-        ),
+        _master_password(scope),
     )
 
 

@@ -21,7 +21,14 @@ _UNKNOWN = (
 DENIED = ("AccessDenied", "AccessDeniedException", "AllAccessDisabled", "UnauthorizedOperation", "403")
 _ELSEWHERE = ("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "301")
 _BUSY = ("SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "503")
-_ABSENT = ("NoSuchKey", "ResourceNotFound", "ResourceNotFoundException", "ParameterNotFound", "404")
+_ABSENT = (
+    "DBInstanceNotFound",
+    "NoSuchKey",
+    "ParameterNotFound",
+    "ResourceNotFound",
+    "ResourceNotFoundException",
+    "404",
+)
 
 
 class AwsError(EngineError):

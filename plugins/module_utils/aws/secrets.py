@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Mapping
 
 from ..engine.errors import EngineError
 from . import refusals
 from .refusals import Call
 
-SOURCES = ("vault", "ssm", "secretsmanager")
+SOURCES = ("vault", "ssm", "secretsmanager", "rds")
 POLICY = "deploy"
-_ACTION = {"ssm": "ssm:GetParameter", "secretsmanager": "secretsmanager:GetSecretValue"}
-_RESOURCE = {"ssm": "parameter{slash}{id}", "secretsmanager": "secret:{id}-*"}
+_ACTION = {
+    "ssm": "ssm:GetParameter",
+    "secretsmanager": "secretsmanager:GetSecretValue",
+    "rds": "rds:DescribeDBInstances",
+}
+_RESOURCE = {"ssm": "parameter{slash}{id}", "secretsmanager": "secret:{id}-*", "rds": "db:{id}"}
 # An ARN's own colons are not those before a field.
 _ARN_PARTS = {"ssm": 6, "secretsmanager": 7}
 # amazon.aws's lookups put AWS's word for what is wrong in brackets, or name it in passing.
@@ -55,6 +59,20 @@ class Reference:
         arn = self.id if self.id.startswith("arn:") else f"arn:aws:{self.source}:{place or '*'}:*:{resource}"
         elsewhere = "; is it in another region? Say so by AWS_REGION, or by 'region' beside its key"
         return Call(_ACTION[self.source], POLICY, self.what, arn, place, if_absent=elsewhere)
+
+    def masters(self, instance: Mapping[str, Any]) -> Reference:
+        """Return where RDS keeps the password of the master of *instance*, as DescribeDBInstances tells it."""
+        arn = (instance.get("MasterUserSecret") or {}).get("SecretArn", "")
+        status = str(instance.get("DBInstanceStatus") or "")
+        if not arn and status == "creating":
+            raise SecretError(f"{self.what}: the instance is still being made: wait until it is available")
+        if not arn:
+            raise SecretError(
+                f"{self.what}: AWS does not manage the password of the instance's master, so that it is in no secret of RDS. Let it: "
+                f"aws rds modify-db-instance --db-instance-identifier {self.id} --manage-master-user-password --apply-immediately; "
+                "or keep it yourself, and name its place: {source: secretsmanager, key: NAME:FIELD}"
+            )
+        return replace(self, source="secretsmanager", id=str(arn))
 
     def value(self, content: Any) -> str:
         """Return the secret itself, given what stands at *id*."""
@@ -97,6 +115,8 @@ def reference(secrets: Any, name: str) -> Reference:
     if source not in SOURCES:
         raise SecretError(f"plano_secrets.{name}: source '{source}' must be one of {', '.join(SOURCES)}")
     key, field = _split(str(entry["key"]), _ARN_PARTS.get(source, 0))
+    if source == "rds":
+        field = field or "password"
     return Reference(name, source, key, field, str(entry.get("region") or ""))
 
 

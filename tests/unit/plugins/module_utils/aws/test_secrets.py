@@ -23,6 +23,8 @@ PARAMETER = "arn:aws:ssm:eu-west-1:123456789012:parameter/plano/one"
         ("ssm", "/plano/x:a", "/plano/x", "a"),
         ("ssm", PARAMETER, PARAMETER, ""),
         ("ssm", f"{PARAMETER}:a", PARAMETER, "a"),
+        ("rds", "plano-prod", "plano-prod", "password"),
+        ("rds", "plano-prod:username", "plano-prod", "username"),
     ],
 )
 def test_a_key_is_a_name_and_perhaps_a_field(source, key, where, field):
@@ -36,10 +38,10 @@ def test_a_key_is_a_name_and_perhaps_a_field(source, key, where, field):
         (None, "plano_secrets is missing, or no dictionary"),
         ({"y": {}}, "secret 'x' is not in plano_secrets; there are: y"),
         ({}, "there are: none"),
-        ({"x": "text"}, "plano_secrets.x must read {source: vault|ssm|secretsmanager, key: NAME or NAME:FIELD}"),
+        ({"x": "text"}, "plano_secrets.x must read {source: vault|ssm|secretsmanager|rds, key: NAME or NAME:FIELD}"),
         ({"x": {"source": "vault"}}, "must read"),
         ({"x": {"source": "vault", "key": "a", "kay": "b"}}, "must read"),
-        ({"x": {"source": "env", "key": "a"}}, "source 'env' must be one of vault, ssm, secretsmanager"),
+        ({"x": {"source": "env", "key": "a"}}, "source 'env' must be one of vault, ssm, secretsmanager, rds"),
     ],
 )
 def test_each_wrong_place_is_named(places, message):
@@ -114,7 +116,30 @@ def test_each_refusal_says_what_to_do(said, message):
         ("ssm", PARAMETER, PARAMETER),
         ("secretsmanager", f"{ARN}:a", ARN),
         ("secretsmanager", "x", "arn:aws:secretsmanager:eu-west-1:*:secret:x-*"),
+        ("rds", "plano-prod", "arn:aws:rds:eu-west-1:*:db:plano-prod"),
     ],
 )
 def test_what_a_policy_must_grant(source, key, resource):
     assert secrets.reference({"x": {"source": source, "key": key}}, "x").call("eu-west-1").resource == resource
+
+
+MASTERS = Reference("n", "rds", "plano-prod", "username", "eu-west-1")
+
+
+def test_where_the_masters_password_is_kept_is_what_rds_says():
+    kept = MASTERS.masters({"MasterUserSecret": {"SecretArn": ARN, "SecretStatus": "active"}})
+    assert kept == Reference("n", "secretsmanager", ARN, "username", "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("instance", "message"),
+    [
+        ({"DBInstanceStatus": "creating"}, "is still being made: wait until it is available"),
+        ({"DBInstanceStatus": "available"}, "--db-instance-identifier plano-prod --manage-master-user-password"),
+        ({"DBInstanceStatus": "available", "MasterUserSecret": None}, "AWS does not manage the password"),
+    ],
+)
+def test_an_instance_whose_masters_password_aws_does_not_keep_is_told(instance, message):
+    with pytest.raises(SecretError) as refused:
+        MASTERS.masters(instance)
+    assert str(refused.value).startswith("secret 'n' (rds plano-prod)") and message in str(refused.value)
