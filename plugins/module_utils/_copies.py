@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any, Mapping
 
-from .data import checkpoint, erasure, home, leftovers, log, restore
+from .data import checkpoint, erasure, home, instance, leftovers, log, restore
 from .data.book import ROOT, Book
 from .data.checkpoint import Place
 from .data.errors import DataError
@@ -34,6 +35,23 @@ PLACE: dict[str, Any] = {
     },
     "upload": {"type": "str", "default": ""},
     "s3_endpoint_url": {"type": "str", "default": ""},
+}
+INSTANCE: dict[str, Any] = {
+    "instance": {"type": "str", "default": ""},
+    "to_time": {"type": "str", "default": ""},
+    "allow_difference": {"type": "bool", "default": False},
+    "part": {
+        "type": "dict",
+        "default": {},
+        "options": {
+            "step": {"type": "str", "choices": list(instance.STEPS), "required": True},
+            "host": {"type": "str", "default": ""},
+            "beside": {"type": "str", "default": ""},
+            "run": {"type": "str", "default": ""},
+            "stamp": {"type": "str", "default": ""},
+            "details": {"type": "dict", "default": {}},
+        },
+    },
 }
 
 
@@ -71,6 +89,8 @@ def restored(params: Mapping[str, Any], check: bool, login: Login, stamp: Stamp,
     book = Book(login.database, books, stamp.server)
     place = place_of(params, login, sealed=False)
     state = params["state"]
+    if params["instance"]:
+        return _instance(params, check, login, stamp, book, place)
     if params["keep"] < 0:
         raise DataError(f"keep {params['keep']}: give the number of sets of replaced schemas that stay, 0 or more")
     with connect(login) as session:
@@ -87,6 +107,47 @@ def restored(params: Mapping[str, Any], check: bool, login: Login, stamp: Stamp,
             return restore.swapped_back(session, place, order, book, stamp, check, log.set_up_again)
         result = restore.restored(session, place, order, book, stamp, check, log.set_up_again)
         return {**result, "diff": diff(result["plan"])} if "plan" in result else result
+
+
+def _instance(
+    params: Mapping[str, Any], check: bool, login: Login, stamp: Stamp, book: Book, place: Place
+) -> dict[str, Any]:
+    """Do what the action plugin, which restores and renames instances, asks for on the host that reaches the database."""
+    part = params["part"] or {}
+    if not part:
+        raise DataError(
+            "an instance is restored by the action plugin of this module, from the controller: run it as a task"
+        )
+    order = instance.Order(
+        params["instance"], params["to_time"] or params["checkpoint"], part["stamp"], params["checkpoint"],
+        params["allow_loss"], params["allow_difference"],
+    )  # fmt: skip
+    host, beside = (dataclasses.replace(login, host=part[name]) for name in ("host", "beside"))
+    step, details = part["step"], part["details"] or {}
+    if step == "failed":
+        instance.written_down(book, part["run"] or instance.UNMARKED, order, stamp, "failed", **details)
+    elif step == "proven":
+        known = instance.proven(login, order, part["run"], details, stamp)
+        kept = [details["kept"]] if details.get("kept") else None
+        instance.written_down(book, known.id, order, stamp, "confirmed", seconds=details.get("seconds"), kept=kept)
+        return {"changed": True, "run": known.id}
+    elif step == "looked":
+        with connect(login) as live:
+            return {"changed": False, **instance.looked(live, place, order, check)}
+    elif step == "looked_back":
+        with instance.reached(host) if part["host"] else connect(login) as live:
+            return {"changed": False, **instance.looked_back(live, place, order)}
+    elif step == "compared":
+        with instance.reached(login) as live, instance.reached(beside) as other:
+            return {"changed": True, **instance.compared(live, other, place, order, stamp)}
+    elif step == "counted":
+        with instance.reached(host) as live, instance.reached(beside) as other:
+            losses = instance.counted(live, other, place.jobs)
+            return {"changed": False, "losses": [loss.told() for loss in losses]}
+    elif step == "marked_back":
+        with instance.reached(beside) as other:
+            return {"changed": True, **instance.marked_back(other, place, order, stamp)}
+    return {"changed": False}
 
 
 def place_of(params: Mapping[str, Any], login: Login, sealed: bool) -> Place:

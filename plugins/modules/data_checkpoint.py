@@ -15,6 +15,7 @@ description:
   - A checkpoint is there whole or not at all. The same name again changes nothing.
   - Retention removes older ones when a new one stands; protected ones stay.
   - The digest in RV(checkpoint) goes into the host's ledger, so that an exchanged checkpoint does not stay unnoticed.
+  - With O(snapshot_of) the controller takes a snapshot of the RDS instance too, from which M(plano.delivery.data_restore) restores all of it.
 extends_documentation_fragment:
   - plano.delivery.data
   - plano.delivery.data.change
@@ -64,6 +65,13 @@ options:
     description: Days for which all are kept, also those beyond O(keep); without O(keep), older ones go but the newest. V(0) is no limit.
     type: float
     default: 0.0
+  snapshot_of:
+    description:
+      - An RDS instance that the database is on. When the checkpoint stands, a manual snapshot C(INSTANCE-CHECKPOINT) of it is taken and waited
+        for, from the controller, with boto3 and its AWS credentials (policy C(data) of docs/iam); region and address come from its environment.
+      - The same checkpoint again changes nothing; a snapshot that is still being made is waited for. No snapshot is ever removed here.
+    type: str
+    default: ""
   erased:
     description: Rows that were erased for privacy, by their keys. They are kept in a table for the owner only and in a file beside the checkpoints.
     type: list
@@ -109,6 +117,16 @@ EXAMPLES = r"""
       recipient: age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
     upload: s3://example-checkpoints/shop
 
+- name: Keep all of the RDS instance too
+  plano.delivery.data_checkpoint:
+    login_db: shop
+    login_host: plano-prod.example.sa-east-1.rds.amazonaws.com
+    login_user: shop_data
+    login_password: "{{ shop_data_password }}"
+    session_role: shop_owner
+    name: before-c2
+    snapshot_of: plano-prod
+
 - name: Remember that a client asked to be forgotten
   plano.delivery.data_checkpoint:
     login_db: shop
@@ -135,6 +153,15 @@ seconds:
   type: dict
   returned: when there is one
   sample: {dump: 1.2, checksums: 0.9, files: 0.1, total: 1.4}
+snapshot:
+  description: The snapshot of the RDS instance. In check mode it is in RV(plan).
+  type: dict
+  returned: with O(snapshot_of)
+  sample:
+    id: plano-prod-before-c2
+    arn: arn:aws:rds:sa-east-1:123456789012:snapshot:plano-prod-before-c2
+    at: "2026-11-27T07:23:18Z"
+    state: available
 pruned:
   description: Names that retention removed, or would remove.
   type: list
@@ -164,6 +191,7 @@ def main() -> None:
             "comment": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 0},
             "keep_days": {"type": "float", "default": 0.0},
+            "snapshot_of": {"type": "str", "default": ""},
             "erased": {
                 "type": "list",
                 "elements": "dict",

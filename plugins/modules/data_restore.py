@@ -15,6 +15,8 @@ description:
   - Refuses to lose rows that the checkpoint does not hold, with their numbers, unless O(allow_loss=true).
   - Refuses when something in other schemas, or a publication, points at the schemas that would be replaced.
   - The replaced schemas stay aside, and O(state=swapped_back) takes the restore back in seconds.
+  - With O(instance) it is a whole RDS instance that goes back, to the checkpoint's snapshot or to a time. It is restored into a new one that
+    is like the live one, compared, and only then takes its name; the live one is renamed, stays, and is never deleted.
   - Rows that were erased for privacy (see M(plano.delivery.data_checkpoint)) are taken out before the swap.
 extends_documentation_fragment:
   - plano.delivery.data
@@ -32,11 +34,14 @@ attributes:
     platforms: posix
 options:
   checkpoint:
-    description: Name of the checkpoint. Needed for every state but V(cleaned).
+    description:
+      - Name of the checkpoint. Needed for every state but V(cleaned), and for O(to_time).
+      - With O(to_time), what is restored is compared with it; the time is not before it.
     type: str
     default: ""
   confirm:
-    description: The same name once more; without it, O(state=restored) and O(state=swapped_back) are refused.
+    description:
+      - The same name once more, or with O(to_time) the same time; without it, O(state=restored) and O(state=swapped_back) are refused.
     type: str
     default: ""
   state:
@@ -48,8 +53,55 @@ options:
     type: str
     choices: [restored, swapped_back, drilled, cleaned]
     default: restored
+  instance:
+    description:
+      - An RDS instance that goes back as a whole, with all of its databases. The controller restores and renames, with boto3 and its AWS
+        credentials (policy C(data) of docs/iam); the host compares. For V(restored) and V(swapped_back) of O(state).
+      - A run that was cut is gone on with by the same task; nothing is made twice.
+    type: str
+    default: ""
+  to_time:
+    description: A time in UTC, ISO 8601, that O(instance) goes back to by its automated backups.
+    type: str
+    default: ""
+  allow_difference:
+    description:
+      - Whether O(instance) may be restored although it is not what the checkpoint holds, and the log of changes in it does not explain why
+        (or, for O(to_time) alone, although tables are others than now).
+    type: bool
+    default: false
+  part:
+    description: What the action plugin asks the host for with O(instance). It is not for playbooks.
+    type: dict
+    default: {}
+    suboptions:
+      step:
+        description: What is to be done.
+        type: str
+        choices: [looked, compared, counted, proven, looked_back, marked_back, failed]
+        required: true
+      host:
+        description: Address of the server that is, or was, live.
+        type: str
+        default: ""
+      beside:
+        description: Address of the server that was restored.
+        type: str
+        default: ""
+      run:
+        description: Id of the run.
+        type: str
+        default: ""
+      stamp:
+        description: What is in the names of both instances.
+        type: str
+        default: ""
+      details:
+        description: What became of it.
+        type: dict
+        default: {}
   run_id:
-    description: Id of this restore in the log of runs; the same id again changes nothing. Empty is a new one each time.
+    description: Id of this restore in the log of runs; the same id again changes nothing. Empty is a new one each time. Not with O(instance).
     type: str
     default: ""
   allow_loss:
@@ -93,6 +145,30 @@ EXAMPLES = r"""
     confirm: before-c1
     state: swapped_back
 
+- name: Let the whole RDS instance go back to a checkpoint's snapshot
+  plano.delivery.data_restore:
+    login_db: shop
+    login_host: plano-prod.example.sa-east-1.rds.amazonaws.com
+    login_user: shop_data
+    login_password: "{{ shop_data_password }}"
+    session_role: shop_owner
+    instance: plano-prod
+    checkpoint: before-c2
+    confirm: before-c2
+    allow_loss: true
+
+- name: Or to a time, by its automated backups
+  plano.delivery.data_restore:
+    login_db: shop
+    login_host: plano-prod.example.sa-east-1.rds.amazonaws.com
+    login_user: shop_data
+    login_password: "{{ shop_data_password }}"
+    session_role: shop_owner
+    instance: plano-prod
+    to_time: "2026-11-27T10:30:00Z"
+    confirm: "2026-11-27T10:30:00Z"
+    allow_loss: true
+
 - name: Prove every month that it works
   plano.delivery.data_restore:
     login_db: shop
@@ -123,7 +199,7 @@ losses:
   returned: with O(state=restored) and O(state=swapped_back)
   sample: [{table: public.clients, rows_now: 505, rows_in_checkpoint: 504, rows_lost: 1, exact: true}]
 kept:
-  description: Schemas that were put aside.
+  description: Schemas that were put aside; with O(instance), the instance that was.
   type: list
   elements: str
   returned: with O(state=restored) and O(state=swapped_back)
@@ -132,6 +208,16 @@ erased:
   description: Rows that were taken out for privacy, by table.
   type: dict
   returned: with O(state=restored)
+differences:
+  description: Where what was restored is not what the checkpoint holds, and whether the log of changes explains it.
+  type: list
+  elements: dict
+  returned: with O(instance)
+  sample: [{what: public.clients, text: "public.clients has changed after the checkpoint", explained: true}]
+remove:
+  description: How to remove the instance that was put aside, once it is no longer needed; it costs what the live one costs.
+  type: str
+  returned: with O(instance)
 log_detached:
   description: Triggers of the action log that the restored tables do not have; attach it again.
   type: list
@@ -170,6 +256,7 @@ def main() -> None:
             "run_id": {"type": "str", "default": ""},
             "allow_loss": {"type": "bool", "default": False},
             "keep": {"type": "int", "default": 1},
+            **_copies.INSTANCE,
         },
         supports_check_mode=True,
     )

@@ -31,9 +31,15 @@ class DataAction(ActionBase):
             "change": _controller.change_stamp(found, given.get("change") or {}),
             "server": given.get("server") or server_name(str(given.get("login_host") or ""), here, _addresses(found)),
         }
-        done = self._execute_module(module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val)
         # An alert names the server too, also of an operation that failed.
-        return {**result, **done, "server": arguments["server"]}
+        return {**result, **self._carried_out(arguments, given, task_vars), "server": arguments["server"]}
+
+    def _carried_out(self, arguments: dict[str, Any], _given: dict[str, Any], task_vars: Any) -> dict[str, Any]:
+        """Let the module do its work; *_given* are the options in plain words, for those who look at them first."""
+        done: dict[str, Any] = self._execute_module(
+            module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val
+        )
+        return done
 
 
 def server_name(address: str, here: str, hosts: Mapping[str, str]) -> str:

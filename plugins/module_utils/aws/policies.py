@@ -229,6 +229,9 @@ def deploy(scope: Scope) -> dict[str, Any]:
 
 def data(scope: Scope) -> dict[str, Any]:
     """What takes checkpoints and restores them: always into a new instance. It deletes no instance and no snapshot."""
+    reads = [*RDS_READS, "DescribeDBInstanceAutomatedBackups"]
+    # RDS asks for the option group too, which is its own default.
+    options = scope.arn("rds", "og:default:postgres-*")
     instance, snapshot = scope.arn("rds", f"db:{scope.name}*"), scope.arn("rds", f"snapshot:{scope.name}*")
     placed = [scope.arn("rds", f"{kind}:{scope.name}*") for kind in ("pg", "subgrp")]
     return _document(
@@ -238,11 +241,19 @@ def data(scope: Scope) -> dict[str, Any]:
             "Restore",
             "rds",
             ["RestoreDBInstanceFromDBSnapshot", "RestoreDBInstanceToPointInTime"],
-            [instance, snapshot, *placed],
+            [instance, snapshot, options, *placed],
         ),
-        _allow("Rename", "rds", ["ModifyDBInstance"], [instance, *placed], scope.owned),
+        _allow("Rename", "rds", ["ModifyDBInstance", "RebootDBInstance"], [instance, *placed], scope.owned),
+        # RDS makes the restored instance's own master password in the name of whoever asks for it.
+        _allow(
+            "RestoredPassword",
+            "secretsmanager",
+            ["CreateSecret", "TagResource"],
+            [scope.arn("secretsmanager", "secret:rds!db-*")],
+        ),
+        _allow("RestoredPasswordKey", "kms", ["DescribeKey"], [scope.arn("kms", "key/*")]),
         _allow("Tag", "rds", ["AddTagsToResource"], [instance, snapshot], scope.tagged),
-        _allow("Read", "rds", RDS_READS, "*", scope.here),
+        _allow("Read", "rds", reads, "*", scope.here),
         _allow("ReadNetwork", "ec2", ["DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcs"], "*", scope.here),
         _allow("Checkpoints", "s3", ["GetObject", "PutObject"], [_bucket(scope, "/checkpoints/*")]),
         _allow(

@@ -46,6 +46,11 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def table_of(one: Erased) -> Table:
+    """Return the table that a row was in."""
+    return parse_table(one.table)
+
+
 def listed(session: Session, folder: Path) -> list[Erased]:
     """Return what was erased, from the database and the file together."""
     found = set(_in_file(folder))

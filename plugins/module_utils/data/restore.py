@@ -135,7 +135,7 @@ def swapped_back(
     refused = (
         _confirmation(order)
         + _ties(session, list(schemas))
-        + ([] if order.allow_loss else _words(losses, "written since the restore"))
+        + ([] if order.allow_loss else words(losses, "written since the restore"))
     )
     plan = {"schemas": schemas, "losses": [loss.told() for loss in losses], "refused": refused}
     if check:
@@ -483,7 +483,7 @@ def _plan(
         )
     at_least = [loss for loss in losses if loss.lost]
     if at_least and not order.allow_loss:
-        refused += _words(at_least, "not in the checkpoint")
+        refused += words(at_least, "not in the checkpoint")
     return {
         "schemas": found.schemas,
         "tables": [
@@ -525,11 +525,12 @@ def _refuse_losses(losses: Sequence[Loss], order: Order, more: str = "") -> None
     lost = [loss for loss in losses if loss.lost]
     if lost and not order.allow_loss:
         raise DataError(
-            f"checkpoint {order.checkpoint} is not restored: {'; '.join(_words(lost, 'not in the checkpoint')[:10])}.{more} Nothing was changed"
+            f"checkpoint {order.checkpoint} is not restored: {'; '.join(words(lost, 'not in the checkpoint')[:10])}.{more} Nothing was changed"
         )
 
 
-def _words(losses: Sequence[Loss], what: str) -> list[str]:
+def words(losses: Sequence[Loss], what: str) -> list[str]:
+    """Say what would be lost, table by table."""
     return [
         f"{loss.lost if loss.exact else f'at least {loss.lost}'} rows of {loss.table} are {what} and would be lost (now {loss.rows}, then {loss.kept});"
         " allow_loss: true accepts that"

@@ -140,6 +140,12 @@ class Session:
                 raise failed[0] from None
             raise
 
+    def copy_out(self, statement: str) -> Iterator[bytes]:
+        """Return what a COPY TO STDOUT sends, block by block."""
+        with explained(self.login), self.connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for block in copy:
+                yield bytes(block)
+
     def rows(self, statement: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
         """Return all rows of a statement, each a tuple."""
         with explained(self.login):
