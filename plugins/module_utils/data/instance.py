@@ -67,8 +67,8 @@ def reached(login: Login, seconds: float = PATIENCE) -> Session:
         try:
             return connect(login)
         except ServerError as error:
-            # 28: it answers, and does not let this role in. No state: it is not reached.
-            if error.state.startswith("28"):
+            # It answers, and does not let this role in; libpq tells no SQLSTATE of a connection that failed.
+            if error.state.startswith("28") or "authentication failed" in str(error):
                 raise DataError(
                     f"{error}. What was restored has the passwords of then: set today's, or give login_password that of then"
                 ) from None
