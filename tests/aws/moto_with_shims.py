@@ -8,13 +8,17 @@ from __future__ import annotations
 import functools
 import json
 import sys
+import uuid
+from datetime import timedelta
 from typing import Any
 
+from moto.core.utils import utcnow
 from moto.ec2.exceptions import DependencyViolationError
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.security_groups import SecurityGroupBackend
-from moto.rds.exceptions import DBParameterGroupNotFoundError
-from moto.rds.models import RDSBackend
+from moto.rds.exceptions import DBInstanceAlreadyExists, DBParameterGroupNotFoundError
+from moto.rds.models import DBInstance, DBInstanceAutomatedBackup, RDSBackend
+from moto.rds.responses import RDSResponse
 from moto.s3.exceptions import S3AccessDeniedError
 from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
@@ -121,14 +125,124 @@ def bucket_of_another_account_is_refused() -> None:
     S3Response._authenticate_and_authorize_s3_action = judge
 
 
+def instance_has_an_id_of_its_own() -> None:
+    """AWS gives each instance an id that stays when it is renamed; moto gives all of them the same."""
+    begin = DBInstance.__init__
+
+    def init(self: DBInstance, *given: Any, **more: Any) -> None:
+        begin(self, *given, **more)
+        self.dbi_resource_id = f"db-{uuid.uuid4().hex[:26].upper()}"
+
+    DBInstance.__init__ = init
+
+
+def restored_instance_gets_defaults() -> None:
+    """AWS gives a restored instance defaults for what is not asked for, and no managed password; moto copies the old one."""
+    from_snapshot, to_time = (
+        RDSBackend.restore_db_instance_from_db_snapshot,
+        RDSBackend.restore_db_instance_to_point_in_time,
+    )
+    defaults = {
+        "multi_az": False, "publicly_accessible": False, "deletion_protection": False, "db_parameter_group_name": None,
+        "copy_tags_to_snapshot": False, "ca_certificate_identifier": "rds-ca-default", "backup_retention_period": 1,
+    }  # fmt: skip
+
+    def bare(made: DBInstance, asked: dict[str, Any]) -> DBInstance:
+        for name, value in defaults.items():
+            setattr(made, name, asked.get(name, value))
+        made.enabled_cloudwatch_logs_exports = list(asked.get("enable_cloudwatch_logs_exports", []))
+        if "vpc_security_group_ids" not in asked:
+            made.vpc_security_group_ids = ["sg-default"]
+        made.manage_master_user_password = False
+        made.__dict__.pop("master_user_secret", None)
+        made.status, made.looks = "creating", 1
+        return made
+
+    def snapshot(self: RDSBackend, name: str, asked: dict[str, Any]) -> DBInstance:
+        return bare(from_snapshot(self, name, asked), asked)
+
+    def time(self: RDSBackend, source: str, target: str, asked: dict[str, Any]) -> DBInstance:
+        if target in self.databases:
+            raise DBInstanceAlreadyExists
+        return bare(to_time(self, source, target, asked), asked)
+
+    RDSBackend.restore_db_instance_from_db_snapshot = snapshot
+    RDSBackend.restore_db_instance_to_point_in_time = time
+
+
+def rename_refuses_a_name_that_is_taken_and_takes_its_time() -> None:
+    """AWS shows the old name for a while, and refuses one that is taken; moto renames at once, over whatever is there."""
+    modify = RDSBackend.modify_db_instance
+
+    def later(self: RDSBackend, name: str, asked: dict[str, Any]) -> DBInstance:
+        wanted = asked.get("new_db_instance_identifier")
+        if not wanted:
+            return modify(self, name, asked)
+        if wanted in self.databases:
+            raise DBInstanceAlreadyExists
+        one = self.describe_db_instances(name)[0]
+        one.status, one.looks = "renaming", 1
+        one.then = lambda: modify(self, name, {"new_db_instance_identifier": wanted})
+        return one
+
+    RDSBackend.modify_db_instance = later
+
+
+def what_is_being_made_is_not_there_yet() -> None:
+    """On AWS snapshots, restores and renames take minutes; moto has all at once. Here each is done when it was looked at once."""
+    instances, snapshots = RDSResponse.describe_db_instances, RDSResponse.describe_db_snapshots
+    make = RDSBackend.create_db_snapshot
+
+    def moved_on(found: Any) -> None:
+        for one in found:
+            looks = getattr(one, "looks", 0)
+            if looks == 1:
+                one.looks = 2
+            elif looks == 2:
+                one.looks, one.status = 0, "available"
+                getattr(one, "then", lambda: None)()
+                one.then = lambda: None
+
+    def described(self: RDSResponse) -> Any:
+        moved_on(list(self.backend.databases.values()))
+        return instances(self)
+
+    def snapshots_described(self: RDSResponse) -> Any:
+        moved_on(list(self.backend.database_snapshots.values()))
+        return snapshots(self)
+
+    def made(self: RDSBackend, *given: Any, **more: Any) -> Any:
+        one = make(self, *given, **more)
+        if one.snapshot_type == "manual":
+            one.status, one.looks = "creating", 1
+        return one
+
+    RDSResponse.describe_db_instances = described
+    RDSResponse.describe_db_snapshots = snapshots_described
+    RDSBackend.create_db_snapshot = made
+
+
+def backups_reach_from_a_week_ago_to_five_minutes_ago() -> None:
+    """AWS tells how far automated backups reach; moto tells no beginning, and now as the end."""
+    DBInstance.latest_restorable_time = property(lambda _self: utcnow() - timedelta(minutes=5))
+    DBInstanceAutomatedBackup.restore_window = property(
+        lambda _self: {"EarliestTime": utcnow() - timedelta(days=7), "LatestTime": utcnow() - timedelta(minutes=5)}
+    )
+
+
 SHIMS = (
+    backups_reach_from_a_week_ago_to_five_minutes_ago,
     bucket_of_another_account_is_refused,
     bucket_policy_knows_how_a_request_came,
+    instance_has_an_id_of_its_own,
     instance_has_its_interfaces_groups,
+    rename_refuses_a_name_that_is_taken_and_takes_its_time,
+    restored_instance_gets_defaults,
     security_group_that_another_names_stays,
     unknown_parameter_group_is_an_error,
     web_acl_lists_its_resources,
     resource_has_one_web_acl,
+    what_is_being_made_is_not_there_yet,
 )
 
 

@@ -308,6 +308,11 @@ def restored_halves(order: Order, seen: Seen, *states: str) -> list[Instance]:
     return sorted(found, key=lambda one: str(one.said.get("InstanceCreateTime", "")))
 
 
+def done_already(order: Order, seen: Seen) -> Instance | None:
+    """Return the live instance if it is what a restore of this very target has made."""
+    return next((one for one in restored_halves(order, seen, RESTORED) if one.name == order.instance), None)
+
+
 def plan_restore(order: Order, seen: Seen) -> Plan:
     """Say how the restore goes on from what is there, with all that forbids it."""
     live = seen.named(order.instance)

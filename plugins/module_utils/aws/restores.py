@@ -251,6 +251,13 @@ def restored(rds: Rds, order: Order, ask: Ask, allow_loss: bool, check: bool) ->
         "refused": refused,
     }
     result = {"changed": True, "plan": told, "checkpoint": words.get("checkpoint")}
+    again = instances.done_already(order, seen)
+    if again is not None and not refused and not ask("looked_back", stamp=again.tags[instances.STAMP])["losses"]:
+        return {
+            **result,
+            "changed": False,
+            "msg": f"{order.instance} is what {order.target} was restored to, and nothing was written since",
+        }
     if check:
         return result
     if refused:

@@ -1,0 +1,513 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Snapshots and restores of an RDS instance on moto, cut at every call that changes something.
+
+The data host is a stand-in here: what it compares is in tests/data/test_instance.py, on real PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import boto3
+import moto_with_shims
+import pytest
+from moto import mock_aws
+
+from ansible_collections.plano.delivery.plugins.module_utils.aws import instances, restores
+from ansible_collections.plano.delivery.plugins.module_utils.aws.instances import Order
+from ansible_collections.plano.delivery.plugins.module_utils.aws.restores import InstanceError, Patience, Rds
+from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
+from ansible_collections.plano.delivery.plugins.plugin_utils import _aws
+
+NAME = "plano-prod"
+ADDRESS = "plano-prod.aaaaaaaaaa.sa-east-1.rds.amazonaws.com"
+TAGS = {"plano:environment": "prod", "plano:managed": "true", "Name": NAME, "team": "plano"}
+MANIFEST = {"name": "before", "digest": "d1", "at": "2026-11-27T07:23:15.937980Z"}
+
+
+class Cut(BaseException):
+    """The run ends here, as by a Ctrl-C or a lost machine."""
+
+
+current: Account
+
+
+@functools.lru_cache(maxsize=None)
+def client(service: str, watched: bool = False) -> Any:
+    """Make each client once, for that takes its time; of the *watched* one the calls are counted."""
+    made = boto3.client(service, region_name="sa-east-1")
+    if watched:
+        made.meta.events.register("before-call.rds", lambda model, **_more: current.before(model.name))
+        made.meta.events.register("after-call.rds", lambda model, **_more: current.after(model.name))
+    return made
+
+
+class Host:
+    """The data host, as a stand-in: *fails* maps a step to what is wrong, *loses* to the losses it counts."""
+
+    def __init__(self, aws: Any) -> None:
+        self.aws = aws
+        self.asked: list[str] = []
+        self.fails: dict[str, str] = {}
+        self.loses: dict[str, list[dict[str, Any]]] = {}
+        self.marked: set[str] = set()
+        self.parts: dict[str, dict[str, Any]] = {}
+
+    def __call__(self, step: str, **part: Any) -> dict[str, Any]:
+        self.asked.append(step)
+        self.parts[step] = part
+        for address in (part.get("host"), part.get("beside")):
+            names = [one["Endpoint"]["Address"] for one in self.aws.describe_db_instances()["DBInstances"]]
+            assert not address or address in names, f"nobody answers at {address}"
+        if step in self.fails:
+            raise InstanceError(self.fails[step])
+        if step in ("compared", "marked_back"):
+            self.marked.add(part["stamp"])
+            run = "restore.before.1"
+            return {"run": run, "losses": self.loses.get(step, []), "differences": [], "erased": {}}
+        if step == "proven":
+            assert part["stamp"] in self.marked
+            return {"run": part["run"] or "restore.before.1"}
+        losses = self.loses.get(step, [])
+        return {
+            "checkpoint": MANIFEST,
+            "tables": [],
+            "losses": losses,
+            "refused": ["rows since"] if step == "looked_back" and losses else [],
+        }
+
+
+class Account:
+    """An account with one live instance. It counts the calls that change something, and can cut the run before or after one."""
+
+    def __init__(self) -> None:
+        self.changes: list[str] = []
+        self.cut_at: int | None = None
+        self.cut_before = False
+        self.refuse: dict[str, int] = {}
+        self.said: list[str] = []
+        global current
+        current = self
+        self.aws, ec2 = client("rds"), client("ec2")
+        vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+        subnets = [
+            ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.20.{n}.0/24", AvailabilityZone=f"sa-east-1{zone}")["Subnet"]["SubnetId"]
+            for n, zone in enumerate("ab")
+        ]  # fmt: skip
+        self.group = ec2.create_security_group(GroupName="db", Description="db", VpcId=vpc)["GroupId"]
+        self.aws.create_db_subnet_group(DBSubnetGroupName="plano-prod", DBSubnetGroupDescription="d", SubnetIds=subnets)
+        self.aws.create_db_parameter_group(
+            DBParameterGroupName="plano-prod-17", DBParameterGroupFamily="postgres17", Description="d"
+        )
+        self.aws.create_db_instance(
+            DBInstanceIdentifier=NAME, Engine="postgres", EngineVersion="17.4", DBInstanceClass="db.t4g.medium", AllocatedStorage=50,
+            MaxAllocatedStorage=200, StorageType="gp3", MultiAZ=True, DeletionProtection=True, BackupRetentionPeriod=14, CopyTagsToSnapshot=True,
+            DBSubnetGroupName="plano-prod", DBParameterGroupName="plano-prod-17", VpcSecurityGroupIds=[self.group], MasterUsername="plano_admin",
+            ManageMasterUserPassword=True, EnableCloudwatchLogsExports=["postgresql"], CACertificateIdentifier="rds-ca-rsa2048-g1",
+            PubliclyAccessible=False, Tags=instances.tag_list(TAGS),
+        )  # fmt: skip
+        self.first = self.one(NAME)["DbiResourceId"]
+        self.host = Host(self.aws)
+
+    def before(self, name: str) -> None:
+        if name.startswith(("Describe", "List")):
+            return
+        assert not name.startswith("Delete")
+        self.changes.append(name)
+        if self.cut_before and len(self.changes) == self.cut_at:
+            raise Cut
+        if self.refuse.get(name):
+            self.refuse[name] -= 1
+            if not self.refuse[name]:
+                raise _aws.exceptions.ClientError({"Error": {"Code": "InternalFailure", "Message": "no"}}, name)
+
+    def after(self, name: str) -> None:
+        if not self.cut_before and not name.startswith(("Describe", "List")) and len(self.changes) == self.cut_at:
+            raise Cut
+
+    def rds(self, **more: Any) -> Rds:
+        patience = Patience(**{"look": 0, "say": 1000, "settle": 0.5, "rename": 5, "restore": 5, "snapshot": 5, **more})
+        return Rds(client("rds", watched=True), _aws.explained, self.said.append, patience)
+
+    def one(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.aws.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
+        return found
+
+    def names(self) -> list[str]:
+        return sorted(one["DBInstanceIdentifier"] for one in self.aws.describe_db_instances()["DBInstances"])
+
+    def snapshot(self, checkpoint: str = "before", digest: str = "d1") -> dict[str, Any]:
+        return restores.snapshotted(self.rds(), NAME, checkpoint, digest, "1.4.0")
+
+    def restore(self, check: bool = False, allow_loss: bool = True, **more: Any) -> dict[str, Any]:
+        order = {"checkpoint": "before", "confirm": more.get("time", "before"), "login_host": ADDRESS, **more}
+        return restores.restored(self.rds(), Order(NAME, **order), self.host, allow_loss, check)
+
+    def back(self, check: bool = False, allow_loss: bool = True, **more: Any) -> dict[str, Any]:
+        order = {"checkpoint": "before", "confirm": "before", "login_host": ADDRESS, **more}
+        return restores.taken_back(self.rds(), Order(NAME, **order), self.host, allow_loss, check)
+
+    def swap(self, name: str = NAME) -> str:
+        return instances.tags_in(self.one(name)["TagList"]).get(instances.SWAP, "")
+
+
+@pytest.fixture
+def mine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "AKIATESTTESTTESTTEST"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("AWS_DEFAULT_REGION", "sa-east-1"),
+    ):
+        monkeypatch.setenv(name, value)
+    moto_with_shims.install()
+    with mock_aws():
+        yield Account()
+
+
+def ago(**more: float) -> str:
+    return instances.shown(datetime.now(timezone.utc) - timedelta(**more))
+
+
+def test_a_checkpoint_has_one_snapshot_however_often_it_is_asked_for(mine: Account) -> None:
+    first = mine.snapshot()
+    assert (first["changed"], first["snapshot"]["id"], first["snapshot"]["state"]) == (
+        True,
+        "plano-prod-before",
+        "available",
+    )
+    (said,) = mine.aws.describe_db_snapshots(DBSnapshotIdentifier="plano-prod-before")["DBSnapshots"]
+    assert instances.tags_in(said["TagList"]) == {
+        "plano:environment": "prod", "plano:managed": "true", "plano:checkpoint": "before", "plano:digest": "d1", "plano:version": "1.4.0",
+    }  # fmt: skip
+    again = mine.snapshot()
+    assert (again["changed"], again["snapshot"]) == (False, first["snapshot"])
+    # One that is still being made is waited for.
+    mine.aws.create_db_snapshot(
+        DBSnapshotIdentifier="plano-prod-next",
+        DBInstanceIdentifier=NAME,
+        Tags=instances.tag_list(instances.snapshot_tags(instances.Instance(mine.one(NAME)), "next", "d2", "")),
+    )
+    assert mine.snapshot("next", "d2")["snapshot"]["state"] == "available"
+    assert mine.changes == ["CreateDBSnapshot"]
+
+
+def test_a_snapshot_that_is_not_this_checkpoints_is_refused(mine: Account) -> None:
+    mine.aws.create_db_snapshot(DBSnapshotIdentifier="plano-prod-foreign", DBInstanceIdentifier=NAME)
+    mine.snapshot()
+    for checkpoint, digest, text in (
+        ("foreign", "d1", "was not made here"),
+        ("before", "d9", "is that of an earlier checkpoint before"),
+    ):
+        with pytest.raises(InstanceError, match=text):
+            mine.snapshot(checkpoint, digest)
+    with pytest.raises(InstanceError, match="there is no RDS instance nobody"):
+        restores.snapshotted(mine.rds(), "nobody", "before", "d1", "")
+    assert mine.changes == ["CreateDBSnapshot"]
+
+
+def test_a_snapshot_that_lasts_too_long_goes_on_without_us(mine: Account) -> None:
+    mine.said.clear()
+    with pytest.raises(InstanceError, match=r"snapshot plano-prod-before: still creating after 0 min.*run the same"):
+        restores.snapshotted(mine.rds(snapshot=0, say=0), NAME, "before", "d1", "")
+    assert mine.snapshot()["changed"] is False
+
+
+def test_a_plan_tells_what_would_be_done_and_does_nothing(mine: Account) -> None:
+    mine.snapshot()
+    plan = mine.restore(check=True)["plan"]
+    stamp = plan["instance_made"].rpartition("-")[2]
+    assert plan["refused"] == []
+    assert plan["instance_kept"] == f"plano-prod-before-{stamp}"
+    assert plan["call"]["action"] == "RestoreDBInstanceFromDBSnapshot"
+    asked = plan["call"]["arguments"]
+    assert {name: asked[name] for name in ("DBSubnetGroupName", "DBParameterGroupName", "VpcSecurityGroupIds", "MultiAZ", "DeletionProtection", "Port")} == {
+        "DBSubnetGroupName": "plano-prod", "DBParameterGroupName": "plano-prod-17", "VpcSecurityGroupIds": [mine.group], "MultiAZ": True,
+        "DeletionProtection": True, "Port": 5432,
+    }  # fmt: skip
+    assert mine.changes == ["CreateDBSnapshot"] and mine.names() == [NAME]
+
+
+def test_what_was_restored_is_like_the_live_one_and_takes_its_name(mine: Account) -> None:
+    mine.snapshot()
+    before = mine.one(NAME)
+    told = mine.restore()
+    kept = told["kept"][0]
+    assert mine.names() == sorted([NAME, kept])
+    now, old = mine.one(NAME), mine.one(kept)
+    assert (old["DbiResourceId"], now["DbiResourceId"] == mine.first) == (mine.first, False)
+    assert instances.wanted(instances.Instance(now)) == instances.wanted(instances.Instance(before))
+    # RDS gives no managed password and no limit of storage with a restore: they came afterwards, with a secret of its own.
+    assert now["MasterUserSecret"]["SecretArn"] != old["MasterUserSecret"]["SecretArn"]
+    assert now["DeletionProtection"] and old["DeletionProtection"]
+    tags = instances.tags_in(now["TagList"])
+    assert {name: tags[name] for name in TAGS} == TAGS
+    assert (tags["plano:restores"], tags["plano:replaces"], tags["plano:swap"]) == ("before", NAME, "restored")
+    assert mine.host.asked == ["looked", "compared", "counted", "proven"]
+    assert mine.host.parts["proven"]["details"]["kept"] == kept
+    assert f"--db-instance-identifier {kept}" in told["remove"] and "goes on costing" in told["remove"]
+    assert mine.changes == [
+        "CreateDBSnapshot", "RestoreDBInstanceFromDBSnapshot", "ModifyDBInstance", "AddTagsToResource", "ModifyDBInstance", "ModifyDBInstance",
+        "AddTagsToResource",
+    ]  # fmt: skip
+    assert any("is away from here on" in line for line in mine.said)
+    again = mine.restore()
+    assert (again["changed"], len(mine.names())) == (False, 2)
+    # Once something was written since, the same again is another restore, of another instance.
+    lose(mine.host, "looked_back")
+    assert mine.restore(check=True)["changed"]
+    assert mine.restore(check=True)["plan"]["instance_kept"] != kept
+
+
+def test_a_time_is_restored_into_a_new_instance_too(mine: Account) -> None:
+    time = ago(hours=1)
+    told = mine.restore(checkpoint="", time=time)
+    assert told["plan"]["call"]["action"] == "RestoreDBInstanceToPointInTime"
+    assert told["plan"]["call"]["arguments"]["RestoreTime"] == time
+    assert mine.one(told["kept"][0])["DbiResourceId"] == mine.first
+    assert instances.tags_in(mine.one(NAME)["TagList"])["plano:restores"] == time
+    assert mine.one(NAME)["MultiAZ"] and mine.one(NAME)["VpcSecurityGroups"][0]["VpcSecurityGroupId"] == mine.group
+
+
+def lose(host: Host, step: str) -> None:
+    host.loses[step] = [{"table": "public.clients", "rows_lost": 3}]
+
+
+@pytest.mark.parametrize("cut_before", [True, False])
+@pytest.mark.parametrize("number", range(2, 8))
+def test_a_restore_that_was_cut_anywhere_is_gone_on_with(mine: Account, number: int, cut_before: bool) -> None:
+    mine.snapshot()
+    allow_loss = number % 2 == 0
+    mine.cut_at, mine.cut_before = number, cut_before
+    with pytest.raises(Cut):
+        mine.restore(allow_loss=allow_loss)
+    mine.cut_at = None
+    told = mine.restore(allow_loss=allow_loss)
+    assert told["changed"] is (cut_before or number < 7)
+    (kept,) = [name for name in mine.names() if name != NAME]
+    assert (mine.swap(), kept[: len("plano-prod-before-")]) == ("restored", "plano-prod-before-")
+    assert mine.one(kept)["DbiResourceId"] == mine.first
+    assert mine.changes.count("RestoreDBInstanceFromDBSnapshot") == (2 if cut_before and number == 2 else 1)
+    assert mine.host.asked.count("proven") <= 2 and "failed" not in mine.host.asked
+
+
+def test_a_database_that_is_away_is_said_aloud(mine: Account) -> None:
+    mine.snapshot()
+    mine.cut_at = 5
+    with pytest.raises(Cut):
+        mine.restore()
+    mine.cut_at = None
+    mine.aws.describe_db_instances()  # the rename goes on without us
+    assert NAME not in mine.names()
+    with pytest.raises(
+        InstanceError, match=r"another run was cut while instances were renamed .* state: restored for before"
+    ):
+        mine.restore(checkpoint="", time=ago(hours=1))
+    mine.restore()
+    assert any("IS AWAY: a run was cut between its renames" in line for line in mine.said)
+    assert mine.host.asked.count("looked") == 1
+
+
+@pytest.mark.parametrize("step", ["compared", "counted", "proven"])
+def test_what_the_data_host_finds_wrong_leaves_the_live_one_live(mine: Account, step: str) -> None:
+    mine.snapshot()
+    mine.host.fails[step] = "what was restored is not checkpoint before: public.clients differs"
+    with pytest.raises(EngineError, match=r"public\.clients differs"):
+        mine.restore(allow_loss=False)
+    assert mine.host.asked[-1] == "failed"
+    live = mine.one(NAME)["DbiResourceId"] == mine.first
+    assert live is (step != "proven")
+    assert len(mine.names()) == 2
+    del mine.host.fails[step]
+    mine.restore(allow_loss=False)
+    assert (mine.swap(), len(mine.names())) == ("restored", 2)
+
+
+def test_rows_that_were_written_meanwhile_are_counted_while_nobody_can_write(mine: Account) -> None:
+    mine.snapshot()
+    lose(mine.host, "counted")
+    with pytest.raises(
+        InstanceError, match=r"rows were written .* 3 rows of public.clients; allow_loss: true.* is what it was before"
+    ):
+        mine.restore(allow_loss=False)
+    assert mine.one(NAME)["DbiResourceId"] == mine.first
+    assert mine.host.parts["counted"]["host"].startswith("plano-prod-before-")
+    told = mine.restore()
+    assert told["losses"] == mine.host.loses["counted"]
+    assert mine.changes.count("RestoreDBInstanceFromDBSnapshot") == 1
+
+
+def test_a_second_rename_that_fails_takes_the_first_back(mine: Account) -> None:
+    mine.snapshot()
+    mine.refuse["ModifyDBInstance"] = 3
+    with pytest.raises(
+        InstanceError,
+        match=r"ModifyDBInstance failed.*plano-prod is what it was before; plano-prod-restored-\w+ stays aside",
+    ):
+        mine.restore()
+    assert mine.one(NAME)["DbiResourceId"] == mine.first
+    mine.restore()
+    assert mine.one(NAME)["DbiResourceId"] != mine.first
+    assert mine.changes.count("RestoreDBInstanceFromDBSnapshot") == 1
+
+
+def test_what_is_not_like_the_live_one_does_not_take_its_name(mine: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine.snapshot()
+    rds = client("rds", watched=True)
+    modify = rds.modify_db_instance
+
+    def forgetful(**asked: Any) -> Any:
+        return modify(**{name: value for name, value in asked.items() if name != "MaxAllocatedStorage"})
+
+    monkeypatch.setattr(rds, "modify_db_instance", forgetful)
+    with pytest.raises(
+        InstanceError, match=r"is not like plano-prod, .*: MaxAllocatedStorage is .* instead of 200.*not touched"
+    ):
+        mine.restore()
+    monkeypatch.setattr(rds, "modify_db_instance", modify)
+    mine.restore()
+    assert mine.one(NAME)["MaxAllocatedStorage"] == 200
+
+
+def test_parameters_that_wait_for_a_restart_get_it(mine: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine.snapshot()
+    states = iter(["pending-reboot"] * 2)
+    monkeypatch.setattr(instances, "parameters_state", lambda _one: next(states, "in-sync"))
+    mine.restore()
+    assert mine.changes.count("RebootDBInstance") == 1
+
+
+def test_taking_back_gives_the_name_to_the_old_one(mine: Account) -> None:
+    mine.snapshot()
+    kept = mine.restore()["kept"][0]
+    assert mine.back(check=True)["plan"] == {
+        "instance_live": kept, "instance_kept": kept.replace("-before-", "-restored-"), "losses": [], "refused": [],
+    }  # fmt: skip
+    lose(mine.host, "looked_back")
+    with pytest.raises(InstanceError, match=r"is not taken back: rows since\. Nothing was changed"):
+        mine.back(allow_loss=False)
+    del mine.host.loses["looked_back"]
+    told = mine.back(allow_loss=False)
+    assert (mine.one(NAME)["DbiResourceId"], told["kept"]) == (mine.first, [kept.replace("-before-", "-restored-")])
+    assert mine.swap(told["kept"][0]) == "taken-back"
+    again = mine.back()
+    assert (again["changed"], mine.names()) == (False, sorted([NAME, *told["kept"]]))
+    # What was written into it stays in it: it does not come back as if it were the checkpoint.
+    with pytest.raises(InstanceError, match="is what was restored and taken back, with what was written into it"):
+        mine.restore()
+
+
+@pytest.mark.parametrize("cut_before", [True, False])
+@pytest.mark.parametrize("number", range(1, 5))
+def test_a_taking_back_that_was_cut_anywhere_is_gone_on_with(mine: Account, number: int, cut_before: bool) -> None:
+    mine.snapshot()
+    mine.restore()
+    mine.cut_at, mine.cut_before = len(mine.changes) + number, cut_before
+    with pytest.raises(Cut):
+        mine.back()
+    mine.cut_at = None
+    told = mine.back()
+    assert mine.one(NAME)["DbiResourceId"] == mine.first
+    if told["changed"]:
+        assert mine.swap(told["kept"][0]) == "taken-back"
+    assert len(mine.names()) == 2
+
+
+def test_a_restore_that_was_cut_between_its_renames_can_be_taken_back(mine: Account) -> None:
+    mine.snapshot()
+    with pytest.raises(InstanceError, match="is not what a restore of before has made: there is nothing to take back"):
+        mine.back()
+    mine.cut_at = 5
+    with pytest.raises(Cut):
+        mine.restore()
+    mine.cut_at = None
+    mine.aws.describe_db_instances()
+    assert NAME not in mine.names()
+    mine.back()
+    assert mine.one(NAME)["DbiResourceId"] == mine.first
+
+
+def taken(mine: Account) -> None:
+    name = mine.restore(check=True)["plan"]["instance_made"]
+    mine.aws.create_db_instance(
+        DBInstanceIdentifier=name, Engine="postgres", DBInstanceClass="db.t4g.micro", MasterUsername="a"
+    )
+
+
+def creating(mine: Account) -> None:
+    mine.aws.create_db_snapshot(
+        DBSnapshotIdentifier="plano-prod-next",
+        DBInstanceIdentifier=NAME,
+        Tags=instances.tag_list(instances.snapshot_tags(instances.Instance(mine.one(NAME)), "next", "d1", "")),
+    )
+
+
+@pytest.mark.parametrize(
+    "prepare, order, texts",
+    [
+        (None, {"confirm": "yes"}, ["confirm must repeat what is restored, before"]),
+        (None, {"checkpoint": "later", "confirm": "later"}, ["checkpoint later has no snapshot plano-prod-later", "Name a time"]),
+        (creating, {"checkpoint": "next", "confirm": "next"}, ["snapshot plano-prod-next is still creating"]),
+        (None, {"login_host": "192.0.2.1"}, ["login_host 192.0.2.1 is not where plano-prod answers"]),
+        (taken, {}, ["the name plano-prod-restored-", "is there and is no half of this restore"]),
+        (None, {"time": "2999-01-01T00:00:00Z"}, ["is in the future: now it is"]),
+        (None, {"time": ago(minutes=2)}, ["is too recent: plano-prod can go back to", "every 5 minutes"]),
+        (None, {"time": ago(days=9), "checkpoint": ""}, ["is before the oldest automated backup of plano-prod"]),
+        (None, {"time": "2026-11-27T10:30:00"}, ["is not in UTC: write it as"]),
+        (None, {"time": "2026-11-27T10:30:00-03:00"}, ["is not in UTC"]),
+        (None, {"time": "noon"}, ["'noon' is no ISO 8601 time"]),
+        (None, {"checkpoint": "", "confirm": ""}, ["name the checkpoint, or a time"]),
+        # All at once.
+        (None, {"time": "noon", "confirm": "", "login_host": ""}, ["confirm must repeat", "login_host (none)", "no ISO 8601"]),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_before_anything_is_made(
+    mine: Account, prepare: Callable[[Account], None] | None, order: dict[str, str], texts: list[str]
+) -> None:
+    mine.snapshot()
+    if prepare:
+        prepare(mine)
+    names, count = mine.names(), len(mine.changes)
+    with pytest.raises(InstanceError) as refused:
+        mine.restore(**order)
+    for text in texts:
+        assert text in str(refused.value)
+    assert str(refused.value).endswith("Nothing was changed")
+    assert (mine.names(), len(mine.changes)) == (names, count)
+    # What was creating has been looked at, and is there.
+    assert bool(mine.restore(check=True, **order)["plan"]["refused"]) is (prepare is not creating)
+
+
+def test_what_the_data_host_refuses_is_told_with_the_rest(mine: Account) -> None:
+    mine.snapshot()
+    mine.host.fails["looked"] = "there is no checkpoint before of shop"
+    with pytest.raises(InstanceError, match=r"confirm must repeat .*; there is no checkpoint before of shop"):
+        mine.restore(confirm="")
+
+
+def test_an_instance_of_somebody_else_is_left_alone(mine: Account) -> None:
+    mine.aws.create_db_instance(
+        DBInstanceIdentifier="other", Engine="mysql", DBInstanceClass="db.t4g.micro", MasterUsername="a"
+    )
+    with pytest.raises(
+        InstanceError, match=r"other runs mysql: only PostgreSQL.*other has not the tags plano:environment"
+    ):
+        restores.restored(mine.rds(), Order("other", "before", "", "before", "x"), mine.host, True, False)
+
+
+def test_what_takes_long_is_told_every_half_minute(mine: Account) -> None:
+    seconds = iter(range(0, 10_000, 20))
+    rds = mine.rds(say=30, snapshot=200)
+    rds.clock = restores.Clock(lambda: float(next(seconds)), lambda _seconds: None)
+    mine.snapshot()
+    with pytest.raises(InstanceError, match="still creating after 3 min"):
+        rds.wait(
+            "snapshot x", lambda: instances.Snapshot({"Status": "creating"}), lambda one: one.status == "available", 200
+        )
+    told = [line for line in mine.said if line.startswith("snapshot x: creating, ")]
+    assert told[0] == "snapshot x: creating, 40 s" and len(told) == 4
