@@ -11,18 +11,26 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import moto_with_shims
 import pytest
+from controller import play
 from moto import mock_aws
+from moto_server import Moto
+from test_policies import HERE, MADE, OURS, judge, only
+from test_policies import rds as rds_arn
 
-from ansible_collections.plano.delivery.plugins.module_utils.aws import instances, restores
+from ansible_collections.plano.delivery.plugins.action import data_checkpoint as action_checkpoint
+from ansible_collections.plano.delivery.plugins.action import data_restore as action_restore
+from ansible_collections.plano.delivery.plugins.module_utils.aws import instances, policies, restores
 from ansible_collections.plano.delivery.plugins.module_utils.aws.instances import Order
 from ansible_collections.plano.delivery.plugins.module_utils.aws.restores import InstanceError, Patience, Rds
 from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
-from ansible_collections.plano.delivery.plugins.plugin_utils import _aws
+from ansible_collections.plano.delivery.plugins.plugin_utils import _aws, _instances
 
 NAME = "plano-prod"
 ADDRESS = "plano-prod.aaaaaaaaaa.sa-east-1.rds.amazonaws.com"
@@ -511,3 +519,186 @@ def test_what_takes_long_is_told_every_half_minute(mine: Account) -> None:
         )
     told = [line for line in mine.said if line.startswith("snapshot x: creating, ")]
     assert told[0] == "snapshot x: creating, 40 s" and len(told) == 4
+
+
+def test_the_policy_suffices_and_grants_nothing_that_is_not_asked_for(mine: Account) -> None:
+    asked: set[str] = set()
+
+    def note(model: Any, **_more: Any) -> None:
+        asked.add(f"rds:{model.name}")
+
+    rds = client("rds", watched=True)
+    rds.meta.events.register("before-call.rds", note)
+    try:
+        mine.snapshot()
+        mine.restore()
+        mine.back()
+        mine.restore(checkpoint="", time=ago(hours=1))
+        mine.rds().reboot(instances.Instance(mine.one(NAME)))
+    finally:
+        rds.meta.events.unregister("before-call.rds", note)
+    granted = {
+        action
+        for statement in policies.POLICIES["data"](policies.EXAMPLE)["Statement"]
+        for action in statement["Action"]
+        if action.startswith("rds:")
+    }
+    assert asked <= granted
+    # What an operator looks at by hand before a restore.
+    beside = {"DescribeDBParameterGroups", "DescribeDBParameters", "DescribeDBSubnetGroups", "ListTagsForResource"}
+    assert granted - asked == {f"rds:{action}" for action in beside}
+
+
+@pytest.mark.parametrize(
+    "action, resource, context, allowed",
+    [
+        ("rds:RestoreDBInstanceFromDBSnapshot", rds_arn("og:default:postgres-17"), {}, True),
+        ("rds:RestoreDBInstanceFromDBSnapshot", rds_arn("snapshot:plano-prod-before-c1"), {}, True),
+        ("rds:RestoreDBInstanceFromDBSnapshot", rds_arn("snapshot:plano-dev-before-c1"), {}, False),
+        ("rds:RebootDBInstance", rds_arn("db:plano-prod-restored-1"), OURS, True),
+        ("rds:RebootDBInstance", rds_arn("db:plano-prod-restored-1"), {}, False),
+        ("rds:AddTagsToResource", rds_arn("db:plano-prod-restored-1"), MADE, True),
+        ("rds:AddTagsToResource", rds_arn("db:plano-prod-restored-1"), {}, False),
+        ("rds:DescribeDBInstanceAutomatedBackups", "*", HERE, True),
+        ("rds:DeleteDBInstance", rds_arn("db:plano-prod-before-1"), OURS, False),
+        ("rds:DeleteDBSnapshot", rds_arn("snapshot:plano-prod-before-c1"), OURS, False),
+        ("rds:RemoveTagsFromResource", rds_arn("db:plano-prod"), OURS, False),
+        ("secretsmanager:CreateSecret", "arn:aws:secretsmanager:sa-east-1:123456789012:secret:rds!db-1", {}, True),
+        ("secretsmanager:CreateSecret", "arn:aws:secretsmanager:sa-east-1:123456789012:secret:plano/prod/x", {}, False),
+    ],
+)
+def test_the_policy_ends_at_the_environments_instances(
+    action: str, resource: str, context: dict[str, str], allowed: bool
+) -> None:
+    assert judge(policies.POLICIES["data"](policies.EXAMPLE), action, resource, context) is allowed
+
+
+def test_with_the_policy_alone_all_of_it_passes_and_nothing_is_deleted(aws: Moto) -> None:
+    boto3.client("rds").create_db_instance(
+        DBInstanceIdentifier=NAME, Engine="postgres", EngineVersion="17.4", DBInstanceClass="db.t4g.micro", MasterUsername="a",
+        ManageMasterUserPassword=True, AllocatedStorage=20, Tags=instances.tag_list(TAGS),
+    )  # fmt: skip
+    said: list[str] = []
+    patience = Patience(look=0, say=1000, settle=5, rename=5, restore=5, snapshot=5)
+    with only(aws, "data") as known:
+        rds = Rds(known("rds"), _aws.explained, said.append, patience)
+        assert restores.snapshotted(rds, NAME, "before", "d1", "")["changed"]
+        order = Order(NAME, "before", "", "before", ADDRESS)
+        kept = restores.restored(rds, order, Host(known("rds")), True, False)["kept"][0]
+        for method, arguments in (
+            ("delete_db_instance", {"DBInstanceIdentifier": kept, "SkipFinalSnapshot": True}),
+            ("delete_db_snapshot", {"DBSnapshotIdentifier": "plano-prod-before"}),
+        ):
+            with pytest.raises(_aws.exceptions.ClientError, match="AccessDenied"):
+                getattr(known("rds"), method)(**arguments)
+    with only(aws, "monitor") as known, pytest.raises(
+        EngineError, match=r"rds:DescribeDBInstances is not allowed.*the policy 'data' grants it"
+    ):
+        restores.snapshotted(Rds(known("rds"), _aws.explained, said.append, patience), NAME, "next", "d1", "")
+
+
+class Module:
+    """The module on the data host, as a stand-in for what an action plugin runs there."""
+
+    def __init__(self, *answers: dict[str, Any]) -> None:
+        self.answers, self.asked = list(answers), []
+
+    def __call__(self, module_args: dict[str, Any] | None = None, **_more: Any) -> dict[str, Any]:
+        self.asked.append(dict(module_args or {}))
+        return self.answers.pop(0)
+
+
+def act(
+    name: str, module: Module, arguments: dict[str, Any], mine: Account, monkeypatch: pytest.MonkeyPatch, check: bool = False, wait: int = 0
+) -> dict[str, Any]:  # fmt: skip
+    """Run an action plugin as far as it is not the same for all data modules."""
+    monkeypatch.setattr(_instances, "connect", mine.rds)
+    plugin = (action_checkpoint if name == "data_checkpoint" else action_restore).ActionModule(
+        SimpleNamespace(args=arguments, async_val=wait, check_mode=check, action=name), None, None, None, None, None
+    )
+    monkeypatch.setattr(plugin, "_execute_module", module, raising=False)
+    done: dict[str, Any] = plugin._carried_out(arguments, arguments, {})
+    return done
+
+
+MADE_CHECKPOINT = {"changed": True, "checkpoint": {"name": "before", "digest": "d1"}}
+SNAPSHOT_OF = {"name": "before", "snapshot_of": NAME, "version": "1.4.0"}
+
+
+def test_the_task_makes_the_checkpoint_and_then_its_snapshot(mine: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = act(
+        "data_checkpoint", Module({"changed": True, "plan": {"tables": 1}}), SNAPSHOT_OF, mine, monkeypatch, check=True
+    )
+    assert planned["plan"] == {"tables": 1, "snapshot": {"id": "plano-prod-before", "state": "planned"}}
+    assert mine.changes == []
+    done = act("data_checkpoint", Module(MADE_CHECKPOINT), SNAPSHOT_OF, mine, monkeypatch)
+    assert (done["changed"], done["snapshot"]["state"]) == (True, "available")
+    again = act("data_checkpoint", Module({**MADE_CHECKPOINT, "changed": False}), SNAPSHOT_OF, mine, monkeypatch)
+    assert (again["changed"], again["snapshot"]) == (False, done["snapshot"])
+    module = Module({"changed": False})
+    assert act("data_checkpoint", module, {"name": "before"}, mine, monkeypatch) == {"changed": False}
+
+
+def test_a_snapshot_that_fails_leaves_the_checkpoint_and_says_so(
+    mine: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine.refuse["CreateDBSnapshot"] = 1
+    done = act("data_checkpoint", Module(MADE_CHECKPOINT), SNAPSHOT_OF, mine, monkeypatch)
+    assert done["failed"] and done["checkpoint"]["digest"] == "d1"
+    assert "checkpoint before stands, and can be restored; its snapshot plano-prod-before does not: " in done["msg"]
+    assert (
+        act("data_checkpoint", Module(MADE_CHECKPOINT), SNAPSHOT_OF, mine, monkeypatch)["snapshot"]["state"]
+        == "available"
+    )
+
+
+@pytest.mark.parametrize(
+    "name, arguments, text",
+    [
+        ("data_checkpoint", {**SNAPSHOT_OF, "snapshot_of": "nobody"}, "checkpoint before is not made, as it could have no snapshot: there is no RDS"),
+        ("data_checkpoint", {**SNAPSHOT_OF, "state": "absent"}, "snapshot_of: only where a checkpoint is made"),
+        ("data_restore", {"to_time": "2026-11-27T10:30:00Z"}, "to_time: only an instance goes back to a time"),
+        ("data_restore", {"instance": NAME, "state": "drilled"}, "state drilled is not for an instance: it would make one, compare it and have to delete it"),
+        ("data_restore", {"instance": NAME, "run_id": "r1"}, "run_id and async are not for an instance"),
+    ],
+)  # fmt: skip
+def test_what_a_task_cannot_mean_is_refused_before_the_host_is_asked(
+    mine: Account, monkeypatch: pytest.MonkeyPatch, name: str, arguments: dict[str, Any], text: str
+) -> None:
+    module = Module()
+    done = act(name, module, arguments, mine, monkeypatch)
+    assert done["failed"] and text in done["msg"] and module.asked == []
+
+
+def test_the_task_restores_on_the_controller_and_compares_on_the_host(
+    mine: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine.snapshot()
+    found = {"losses": [], "differences": [], "erased": {}, "run": "r1"}
+    module = Module(
+        {"checkpoint": MANIFEST, "refused": [], "tables": [], "losses": []}, found, {"losses": []}, {"run": "r1"}
+    )
+    arguments = {
+        "instance": NAME,
+        "checkpoint": "before",
+        "confirm": "before",
+        "login_host": ADDRESS,
+        "login_db": "shop",
+    }
+    done = act("data_restore", module, arguments, mine, monkeypatch)
+    assert (done["changed"], done["run"], mine.swap()) == (True, "r1", "restored")
+    assert [one["part"]["step"] for one in module.asked] == ["looked", "compared", "counted", "proven"]
+    assert {one["login_db"] for one in module.asked} == {"shop"}
+    failing = Module({"failed": True, "msg": "the server does not answer."}, {"changed": False})
+    done = act("data_restore", failing, {**arguments, "confirm": ""}, mine, monkeypatch)
+    assert done == {
+        "failed": True,
+        "msg": "plano-prod is not restored: confirm must repeat what is restored, before; the server does not answer. Nothing was changed",
+    }
+
+
+def test_a_play_is_told_what_is_wrong_with_the_account(aws: Moto, tmp_path: Path) -> None:
+    task = {"plano.delivery.data_checkpoint": {"login_db": "shop", "name": "before", "snapshot_of": NAME}}
+    code, said = play(tmp_path, tasks=[task])
+    assert code != 0
+    assert "there is no RDS instance plano-prod in this account and region" in " ".join(said.split())
