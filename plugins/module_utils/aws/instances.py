@@ -238,7 +238,7 @@ def snapshot_faults(name: str, found: Snapshot | None, live: Instance, checkpoin
     if found is None:
         return []
     tags, theirs = found.tags, found.tags.get(CHECKPOINT)
-    if tags.get(ENVIRONMENT) != live.tags[ENVIRONMENT] or tags.get(MANAGED) != "true" or not theirs:
+    if tags.get(ENVIRONMENT) != live.tags.get(ENVIRONMENT) or tags.get(MANAGED) != "true" or not theirs:
         return [
             f"snapshot {name} is there and was not made here (its tags say so): give the checkpoint another name, or remove that snapshot"
         ]
