@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from logbook import log_tables, write
 from server import PASSWORD, Server, newest_binaries, running
 
 from ansible_collections.plano.delivery.plugins.module_utils import _copies
+from ansible_collections.plano.delivery.plugins.module_utils.aws import instances, restores
 from ansible_collections.plano.delivery.plugins.module_utils.data import (
     checkpoint,
     erasure,
@@ -276,20 +278,39 @@ def test_how_it_ended_is_in_the_ledger_once(shop: Session, tmp_path: Path) -> No
     assert told == [("restore", "r1", state) for state in ("begun", "failed", "begun", "confirmed")]
 
 
-@contextmanager
-def backed_up(server: Server, address: str) -> Iterator[Server]:
-    """Another server, made of a physical copy as RDS makes one of a snapshot: the same port of another address."""
+def copy_of(server: Server, address: str) -> Server:
+    """A physical copy, as RDS makes one for a snapshot; it listens on the same port of another address once it is started."""
     folder = server.folder.with_name(server.folder.name + "-copy")
     folder.mkdir(mode=0o711)
     shutil.chown(folder, "postgres", "postgres")
     copy = Server(server.binaries, folder, server.port, f"-c listen_addresses={address} -c fsync=off")
+    where = ["-h", str(server.folder), "-p", str(server.port), "-U", "super"]
+    server.run("pg_basebackup", *where, "-D", f"{folder}/data", "-c", "fast", "-N")
+    return copy
+
+
+@contextmanager
+def backed_up(server: Server, address: str) -> Iterator[Server]:
+    """Another server, made of a physical copy."""
+    copy = copy_of(server, address)
     try:
-        server.run("pg_basebackup", "-h", str(server.folder), "-p", str(server.port), "-U", "super", "-D", f"{folder}/data", "-c", "fast", "-N")  # fmt: skip
         copy.start()
         yield copy
     finally:
         copy.stop("immediate")
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(copy.folder, ignore_errors=True)
+
+
+def asked(
+    server: Server, database: str, folder: Path, step: str, host: str, part: dict[str, Any], **more: Any
+) -> dict[str, Any]:
+    """Ask the module for a step, as the action plugin does."""
+    params = {
+        "folder": str(folder / "checkpoints"), "encryption": {}, "upload": "", "s3_endpoint_url": "", "jobs": 2, "state": "restored",
+        "instance": "plano-prod", "checkpoint": "before", "to_time": "", "allow_loss": False, "allow_difference": False, "keep": 1,
+        "part": {"step": step, "host": "", "beside": "", "run": "", "stamp": "", "details": {}, **part}, **more,
+    }  # fmt: skip
+    return _copies.restored(params, False, replace(server.login(database), host=host), WHO, folder / "data")
 
 
 def test_the_module_compares_two_servers_and_proves_which_one_answers(tmp_path: Path) -> None:
@@ -307,13 +328,9 @@ def test_the_module_compares_two_servers_and_proves_which_one_answers(tmp_path: 
         with backed_up(live, "127.0.0.2") as copy, live.session(database) as session:
 
             def ask(step: str, host: str = "127.0.0.1", **part: Any) -> dict[str, Any]:
-                params = {
-                    "folder": str(tmp_path / "checkpoints"), "encryption": {}, "upload": "", "s3_endpoint_url": "", "jobs": 2, "state": "restored",
-                    "instance": "plano-prod", "checkpoint": "before", "to_time": "", "allow_loss": False, "allow_difference": False, "keep": 1,
-                    "part": {"step": step, "host": host, "beside": "127.0.0.2", "run": "", "stamp": "s1", "details": {}, **part},
-                }  # fmt: skip
-                login = replace(live.login(database), host=host)
-                return _copies.restored(params, False, login, WHO, tmp_path / "data")
+                return asked(
+                    live, database, tmp_path, step, host, {"host": host, "beside": "127.0.0.2", "stamp": "s1", **part}
+                )
 
             assert ask("looked")["refused"] == []
             told = ask("compared")
@@ -354,3 +371,129 @@ def test_a_password_of_today_does_not_open_a_server_of_then(server: Server, data
         instance.reached(replace(server.login(database), password=PASSWORD + "x"), 0)
     with pytest.raises(DataError, match="see that the server runs"):
         instance.reached(replace(server.login(database), host="127.0.0.3"), 0)
+
+
+class Cloud:
+    """A stand-in for RDS whose instances are real servers: a snapshot is a physical copy, a restore starts it, a rename ends all sessions."""
+
+    meta = SimpleNamespace(region_name="sa-east-1")
+
+    def __init__(self, live: Server) -> None:
+        self.servers = {"db-1": (live, "127.0.0.1")}
+        self.snapshots: dict[str, tuple[dict[str, Any], Server]] = {}
+        tags = [{"Key": "plano:environment", "Value": "prod"}, {"Key": "plano:managed", "Value": "true"}]
+        self.said = {
+            "db-1": {"DBInstanceIdentifier": "plano-prod", "EngineVersion": "17.4", "MultiAZ": True, "TagList": tags}
+        }
+
+    def describe_db_instances(self) -> dict[str, Any]:
+        return {
+            "DBInstances": [
+                {"DbiResourceId": ident, "DBInstanceArn": ident, "Engine": "postgres", "DBInstanceStatus": "available",
+                 "Endpoint": {"Address": f"{said['DBInstanceIdentifier']}.example"}, **said}
+                for ident, said in self.said.items()
+            ]
+        }  # fmt: skip
+
+    def describe_db_snapshots(self, **asked: str) -> dict[str, Any]:
+        found = self.snapshots.get(asked["DBSnapshotIdentifier"])
+        return {"DBSnapshots": [found[0]] if found else []}
+
+    def create_db_snapshot(self, **asked: Any) -> None:
+        name = asked["DBSnapshotIdentifier"]
+        said = {"DBSnapshotIdentifier": name, "Status": "available", "EngineVersion": "17.4", "TagList": asked["Tags"]}
+        self.snapshots[name] = (said, copy_of(self.servers["db-1"][0], "127.0.0.2"))
+
+    def restore_db_instance_from_db_snapshot(self, **asked: Any) -> None:
+        copy = self.snapshots[asked["DBSnapshotIdentifier"]][1]
+        copy.start()
+        self.servers["db-2"] = (copy, "127.0.0.2")
+        self.said["db-2"] = {"EngineVersion": "17.4", "TagList": asked["Tags"], **asked}
+
+    restore_db_instance_to_point_in_time = restore_db_instance_from_db_snapshot
+
+    def modify_db_instance(self, **asked: Any) -> None:
+        new = asked["NewDBInstanceIdentifier"]
+        assert self.server(new) is None
+        (ident,) = [
+            key for key, said in self.said.items() if said["DBInstanceIdentifier"] == asked["DBInstanceIdentifier"]
+        ]
+        self.said[ident]["DBInstanceIdentifier"] = new
+        self.servers[ident][0].sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('data', 'app')"
+        )
+
+    def add_tags_to_resource(self, **asked: Any) -> None:
+        said = self.said[asked["ResourceName"]]
+        said["TagList"] = list({tag["Key"]: tag for tag in [*said["TagList"], *asked["Tags"]]}.values())
+
+    def server(self, name: str) -> tuple[Server, str] | None:
+        return next(
+            (self.servers[ident] for ident, said in self.said.items() if said["DBInstanceIdentifier"] == name), None
+        )
+
+    def host(self, address: str) -> str:
+        """Where the name leads to at this moment."""
+        found = self.server(address.removesuffix(".example"))
+        assert found is not None, f"nobody has the name {address}"
+        return found[1]
+
+
+def test_an_instance_goes_back_to_its_snapshot_and_forward_again(tmp_path: Path) -> None:
+    with running(newest_binaries()) as live:
+        database, cloud, said = live.database(), Cloud(live), []
+        rds = restores.Rds(cloud, lambda _call: nullcontext(), said.append, restores.Patience(look=0))
+        order = instances.Order("plano-prod", "before", "", "before", "plano-prod.example")
+        with live.session(database) as session:
+            session.execute("CREATE TABLE public.t (id int PRIMARY KEY, a text)")
+            log_tables(session, "t")
+            write(session, "r1", "INSERT INTO public.t SELECT n, 'x' FROM generate_series(1, 100) n")
+            digest = take(session, tmp_path, schemas=("public",))["checkpoint"]["digest"]
+            write(session, "r2", "DELETE FROM public.t WHERE id = 1")
+            restores.snapshotted(rds, "plano-prod", "before", digest, "1.4.0")
+            write(session, "r3", "UPDATE public.t SET a = 'later' WHERE id < 12")
+
+        def restore(flow: Any, allow_loss: bool) -> dict[str, Any]:
+            def ask(step: str, host: str = "", beside: str = "", **part: Any) -> dict[str, Any]:
+                where = {name: cloud.host(address) for name, address in (("host", host), ("beside", beside)) if address}
+                name = "" if host or step == "failed" else cloud.host("plano-prod.example")
+                return asked(live, database, tmp_path, step, name, {**where, **part}, allow_loss=allow_loss)
+
+            done: dict[str, Any] = flow(rds, order, ask, allow_loss, False)
+            return done
+
+        def rows() -> list[Any]:
+            with connect(replace(live.login(database), host=cloud.host("plano-prod.example"))) as session:
+                return session.rows("SELECT a, count(*) FROM public.t GROUP BY 1 ORDER BY 1")
+
+        try:
+            with pytest.raises(
+                DataError, match=r"10 rows of public.t are not in what would be restored and would be lost"
+            ):
+                restore(restores.restored, False)
+            assert rows() == [("later", 10), ("x", 89)]
+            told = restore(restores.restored, True)
+            assert rows() == [("x", 99)]
+            assert [one["explained"] for one in told["differences"]] == [True]
+            assert [(one["table"], one["rows_lost"]) for one in told["losses"]] == [("public.t", 10)]
+            with connect(replace(live.login(database), host="127.0.0.2")) as session:
+                assert runs.find(session, told["run"]).state == "confirmed"
+            back = restore(restores.taken_back, False)
+            assert rows() == [("later", 10), ("x", 89)]
+            kept = told["kept"][0].replace("-before-", "-restored-")
+            assert (back["kept"], sorted(one["DBInstanceIdentifier"] for one in cloud.said.values())) == (
+                [kept],
+                ["plano-prod", kept],
+            )
+            ledger = [
+                (one["release"], one["state"])
+                for one in book(tmp_path, database).entries()
+                if one["operation"] == "restore"
+            ]
+            assert [state for _run, state in ledger] == ["begun", "failed", "begun", "confirmed", "begun", "confirmed"]
+            assert {ledger[3][0], ledger[5][0]} == {told["run"], back["run"]}
+        finally:
+            copy = cloud.snapshots["plano-prod-before"][1]
+            if (copy.folder / "data" / "postmaster.pid").exists():
+                copy.stop("immediate")
+            shutil.rmtree(copy.folder, ignore_errors=True)
