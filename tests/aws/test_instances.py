@@ -21,6 +21,7 @@ import pytest
 from controller import play
 from moto import mock_aws
 from moto_server import Moto
+from provisioning import account
 from test_policies import HERE, MADE, OURS, judge, only
 from test_policies import rds as rds_arn
 
@@ -702,3 +703,19 @@ def test_a_play_is_told_what_is_wrong_with_the_account(aws: Moto, tmp_path: Path
     code, said = play(tmp_path, tasks=[task])
     assert code != 0
     assert "there is no RDS instance plano-prod in this account and region" in " ".join(said.split())
+
+
+def test_provisioning_finds_what_it_described_and_leaves_the_old_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What took the name is, for the playbook provision, what it would have made."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with account(monkeypatch.setenv) as mine:
+        mine.apply()
+        rds = Rds(mine.client("rds"), _aws.explained, mine.said.append, Patience(look=0, settle=5))
+        restores.snapshotted(rds, NAME, "before", "d1", "")
+        kept = restores.restored(
+            rds, Order(NAME, "before", "", "before", ADDRESS), Host(mine.client("rds")), True, False
+        )["kept"][0]
+        again = mine.apply()
+        assert again.steps == []
+        (stranger,) = map(str, again.strangers)
+        assert kept in stranger
