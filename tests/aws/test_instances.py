@@ -99,6 +99,7 @@ class Account:
         self.cut_at: int | None = None
         self.cut_before = False
         self.refuse: dict[str, int] = {}
+        self.expired = False
         self.said: list[str] = []
         global current
         current = self
@@ -124,6 +125,8 @@ class Account:
         self.host = Host(self.aws)
 
     def before(self, name: str) -> None:
+        if self.expired:
+            raise _aws.exceptions.ClientError({"Error": {"Code": "ExpiredToken", "Message": "no"}}, name)
         if name.startswith(("Describe", "List")):
             return
         assert not name.startswith("Delete")
@@ -363,6 +366,29 @@ def test_a_second_rename_that_fails_takes_the_first_back(mine: Account) -> None:
     mine.restore()
     assert mine.one(NAME)["DbiResourceId"] != mine.first
     assert mine.changes.count("RestoreDBInstanceFromDBSnapshot") == 1
+
+
+def test_credentials_that_expire_between_the_renames_are_told_aloud(
+    mine: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine.snapshot()
+    answer = Host.__call__
+
+    def expire(stand_in: Host, step: str, **part: Any) -> dict[str, Any]:
+        told = answer(stand_in, step, **part)
+        mine.expired = mine.expired or step == "counted"
+        return told
+
+    monkeypatch.setattr(Host, "__call__", expire)
+    with pytest.raises(
+        InstanceError, match=r"have expired .*failed too.*plano-prod IS AWAY: run the same command again at once"
+    ):
+        mine.restore(allow_loss=False)
+    assert NAME not in mine.names()
+    monkeypatch.setattr(Host, "__call__", answer)
+    mine.expired = False
+    mine.restore(allow_loss=False)
+    assert (mine.swap(), len(mine.names())) == ("restored", 2)
 
 
 def test_what_is_not_like_the_live_one_does_not_take_its_name(mine: Account, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -355,14 +355,14 @@ def _settled(rds: Rds, old: Instance, half: Instance) -> Instance:
 
     try:
         half = rds.wait(f"{half.name} becomes like {old.name}", lambda: rds.by_id(half.id), like, rds.patience.settle)
-    except InstanceError as error:
+    except InstanceError:
         faults = instances.likeness_faults(old, _need(rds.by_id(half.id)))
         if not faults:
             raise
         raise InstanceError(
             f"{half.name} is not like {old.name}, which it would replace: {'; '.join(faults)}. The live instance was not touched; mend it in"
             " RDS, then run the same command again"
-        ) from error
+        ) from None
     if instances.parameters_state(half) == "pending-reboot":
         rds.reboot(half)
         half = rds.wait(
@@ -414,20 +414,28 @@ def _exchange(
         )
     try:
         before_second(outgoing)
+        # RDS may make its first backup of it meanwhile.
+        incoming = rds.wait(incoming.name, lambda: rds.by_id(incoming.id), lambda one: one.ready, rds.patience.rename)
         rds.rename(incoming, name)
     except EngineError as error:
-        now = rds.by_id(incoming.id)
-        if now is not None and (now.name == name or now.status == "renaming"):
-            raise InstanceError(f"{error}. {name} IS AWAY until that has ended") from error
-        rds.say(f"{incoming.name} does not become {name}: {outgoing.name} gets its name back")
         try:
-            rds.rename(outgoing, name)
+            now = _given_back(rds, name, outgoing, incoming)
         except EngineError as worse:
             raise InstanceError(
                 f"{error}; giving {outgoing.name} its name back failed too: {worse}. {name} IS AWAY: run the same command again at once"
             ) from error
-        raise InstanceError(f"{error}. {name} is what it was before; {incoming.name} stays aside") from error
+        raise InstanceError(f"{error}. {now}") from error
     rds.say(f"{name} is back: it is what was {incoming.name}")
+
+
+def _given_back(rds: Rds, name: str, outgoing: Instance, incoming: Instance) -> str:
+    """Take the first rename back, unless the second one goes on by itself; return how things are then."""
+    now = rds.by_id(incoming.id)
+    if now is not None and (now.name == name or now.status == "renaming"):
+        return f"{name} IS AWAY until that has ended"
+    rds.say(f"{incoming.name} does not become {name}: {outgoing.name} gets its name back")
+    rds.rename(outgoing, name)
+    return f"{name} is what it was before; {incoming.name} stays aside"
 
 
 def _prove(ask: Ask, noted: _Noted, stamp: str, kept: str) -> None:

@@ -258,7 +258,7 @@ def mark(
     listed = set(erasure.listed(other, place.folder)) | set(erasure.listed(live, place.folder) if live else [])
     shapes = fingerprint.shapes(other, _schemas(other))
     columns = {shape.table: shape.columns for shape in shapes}
-    run = runs.check_id(restore.run_name("restore" if live else "swap-back", order.target.replace(":", "")))
+    run = runs.check_id(restore.run_name("restore" if live else "swap-back", order.target))
     with other.transaction():
         erasure.keep(other, place.folder, sorted(listed))
         erased = erasure.apply(other, sorted(listed), {table.schema: table.schema for table in columns}, columns)
