@@ -131,6 +131,11 @@ data: setup images ## Client data on real servers, PostgreSQL 15 and 17: the act
 	@tools/data_tests bookworm $(ARGS)
 	@tools/data_tests trixie $(ARGS)
 
+.PHONY: rds
+rds: setup images ## Databases and roles on a managed PostgreSQL 15 and 17, a real server in place of RDS
+	@tools/data_tests bookworm rds $(ARGS)
+	@tools/data_tests trixie rds $(ARGS)
+
 .PHONY: aws
 aws: setup artifacts ## What talks to AWS, with moto in its place
 	@pytest --junitxml=.cache/junit/aws.xml tests/aws $(ARGS)

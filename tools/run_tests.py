@@ -50,6 +50,7 @@ STAGES = (
                 Stage("check"),
                 Stage("crash"),
                 Stage("data", ("images",)),
+                Stage("rds", ("images",)),
                 Stage("programs", ("artifacts",)),
                 Stage("cloudwatch", ("artifacts",)),
                 Stage("aws", ("artifacts",)),

@@ -165,7 +165,7 @@ class LookupModule(LookupBase):
         """Ask RDS in which secret it keeps the password of an instance's master."""
         from ansible_collections.plano.delivery.plugins.plugin_utils import _aws
 
-        client = _aws.connect("rds", place.region or None)
+        client = _aws.connect("rds", place.region or None, place.what)
         with _aws.explained(place.call(str(client.meta.region_name))):
             (instance,) = client.describe_db_instances(DBInstanceIdentifier=place.id)["DBInstances"]
         return place.masters(instance)

@@ -22,15 +22,15 @@ except ImportError:  # connect() says so
 RETRIES = {"mode": "standard", "total_max_attempts": 8}
 
 
-def connect(service: str, region: str | None = None) -> Any:
-    """Return a client that finds credentials, region and address as AWS's own tools do."""
+def connect(service: str, region: str | None = None, what: str = "") -> Any:
+    """Return a client that finds credentials, region and address as AWS's own tools do; *what* it is for, where it cannot be had."""
     if boto3 is None:
         raise AwsError("boto3 is missing on the controller: pip install boto3")
     # What botocore would choose for URLs suits few buckets: version 2 signatures open nothing that KMS encrypts, and the global
     # address leads astray what was signed for a bucket's own region.
     s3 = {"signature_version": "s3v4", "s3": {"addressing_style": "virtual"}} if service == "s3" else {}
     config = Config(retries=RETRIES, **s3)
-    with explained(Call("", "", service, "")):
+    with explained(Call("", "", what or service, "")):
         return boto3.client(service, region_name=region, config=config)
 
 

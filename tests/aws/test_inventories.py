@@ -72,6 +72,22 @@ def run_instance(environment: str, name: str, role: str) -> str:
     return str(made["Instances"][0]["InstanceId"])
 
 
+def database(name: str, **more: Any) -> str:
+    """Make an instance on RDS; return where its master's password is kept, with a password there."""
+    made = boto3.client("rds").create_db_instance(
+        DBInstanceIdentifier=name,
+        Engine="postgres",
+        DBInstanceClass="db.t4g.micro",
+        MasterUsername="plano_admin",
+        **(more or {"ManageMasterUserPassword": True}),
+    )["DBInstance"]
+    arn = str(made.get("MasterUserSecret", {}).get("SecretArn", ""))
+    if arn:
+        content = {"username": "plano_admin", "password": f"S3CRET-prod-master-of-{name}"}
+        boto3.client("secretsmanager").put_secret_value(SecretId=arn, SecretString=json.dumps(content))
+    return arn
+
+
 @pytest.fixture
 def account(aws: Moto, monkeypatch: pytest.MonkeyPatch) -> Moto:
     """Both environments' instances in one account, and both environments' secrets in AWS, in the inventories' region."""
@@ -86,6 +102,7 @@ def account(aws: Moto, monkeypatch: pytest.MonkeyPatch) -> Moto:
             boto3.client("secretsmanager").create_secret(
                 Name=f"plano/{environment}/{name}", SecretString=json.dumps(fields)
             )
+    database("plano-prod")
     return aws
 
 
@@ -160,7 +177,7 @@ RESOLVED = """
     mode: "0600"
   no_log: true
 - ansible.builtin.copy:
-    content: "{{ [monitoring_password, grafana_secret_key, plano_database_passwords, backend_secrets | default({})] | to_json }}"
+    content: "{{ [monitoring_password, grafana_secret_key, plano_database_passwords, backend_secrets | default({}), postgresql_admin_password | default('')] | to_json }}"
     dest: "FILE-used-{{ inventory_hostname }}"
     mode: "0600"
   no_log: true
@@ -188,9 +205,9 @@ def test_an_environment_resolves_what_its_roles_require_and_nothing_of_the_other
     with account.calls() as calls:
         _code, said = play(tmp_path, "-vvv", "-i", inventory, "-e", local, playbook=str(tmp_path / "check.yml"))
     assert "S3CRET" not in said
-    # Dev asks AWS for its hosts alone; prod for each secret once, for all hosts, roles and tasks.
+    # Dev asks AWS for its hosts alone; prod for each secret once, for all hosts, roles and tasks, and for the master's.
     asked = [call for call in calls if "secretsmanager" in call]
-    assert asked == (["secretsmanager.GetSecretValue"] * len(FIELDS) if environment == "prod" else [])
+    assert asked == (["secretsmanager.GetSecretValue"] * (len(FIELDS) + 1) if environment == "prod" else [])
     # Of the pinned artifacts, which are examples, another source is out of sight; nobody has signed them.
     faults = {line.strip() for line in said.splitlines() if re.match(r"\s*- \w+-", line)}
     assert [fault for fault in faults if "sign" not in fault or environment == "dev"] == [], said
@@ -320,32 +337,15 @@ def test_a_secret_that_may_not_be_read_names_the_action_the_policy_and_who_asked
     assert "'deploy' grants it, on arn:aws:secretsmanager:sa-east-1:*:secret:plano/prod/monitoring-*" in found["denied"]
 
 
-def database(name: str, **more: Any) -> str:
-    """Make an instance on RDS; return where its master's password is kept, with a password there."""
-    made = boto3.client("rds").create_db_instance(
-        DBInstanceIdentifier=name,
-        Engine="postgres",
-        DBInstanceClass="db.t4g.micro",
-        MasterUsername="plano_admin",
-        **(more or {"ManageMasterUserPassword": True}),
-    )["DBInstance"]
-    arn = str(made.get("MasterUserSecret", {}).get("SecretArn", ""))
-    if arn:
-        kept_there = {"username": "plano_admin", "password": f"S3CRET-of-{name}"}
-        boto3.client("secretsmanager").put_secret_value(SecretId=arn, SecretString=json.dumps(kept_there))
-    return arn
-
-
 def test_the_password_of_a_databases_master_is_read_where_rds_keeps_it(account, tmp_path):
     rds = boto3.client("rds")
-    database("plano-prod")
     places = {
         "master": {"source": "rds", "key": "plano-prod"},
         "name": {"source": "rds", "key": "plano-prod:username"},
     }
     with account.calls() as calls:
         found, output = lookups(tmp_path, places)
-    assert found == {"master": "S3CRET-of-plano-prod", "name": "plano_admin"} and "S3CRET" not in output
+    assert found == {"master": "S3CRET-prod-master-of-plano-prod", "name": "plano_admin"} and "S3CRET" not in output
     assert [call for call in calls if "secretsmanager" in call] == ["secretsmanager.GetSecretValue"] * 2
     # A restored instance that took over the name has another secret; nothing says so but RDS.
     database("plano-prod-restored")
@@ -354,12 +354,11 @@ def test_the_password_of_a_databases_master_is_read_where_rds_keeps_it(account, 
         DBInstanceIdentifier="plano-prod-restored", NewDBInstanceIdentifier="plano-prod", ApplyImmediately=True
     )
     found, _output = lookups(tmp_path, places)
-    assert found["master"] == "S3CRET-of-plano-prod-restored"
+    assert found["master"] == "S3CRET-prod-master-of-plano-prod-restored"
 
 
 def test_a_databases_master_whose_password_cannot_be_had_says_what_to_do(account, tmp_path, monkeypatch):
     database("own", MasterUserPassword="S3CRET-own")
-    database("plano-prod")
     places = {
         "unknown": {"source": "rds", "key": "nowhere"},
         "own": {"source": "rds", "key": "own"},
@@ -383,11 +382,11 @@ def test_a_databases_master_whose_password_cannot_be_had_says_what_to_do(account
 
 
 def test_what_may_ask_rds_and_not_read_its_secret_names_the_secret(account, tmp_path, monkeypatch):
-    arn = database("plano-prod")
+    arn = database("another")
     become(monkeypatch, "asker", [{"Effect": "Allow", "Action": "rds:DescribeDBInstances", "Resource": "*"}])
     account.enforce_policies()
     try:
-        found, _output = lookups(tmp_path, {"master": {"source": "rds", "key": "plano-prod"}})
+        found, _output = lookups(tmp_path, {"master": {"source": "rds", "key": "another"}})
     finally:
         account.enforce_policies(10**9)
     assert "secretsmanager:GetSecretValue is not allowed to arn:aws:iam::123456789012:user/asker" in found["master"]
@@ -395,7 +394,6 @@ def test_what_may_ask_rds_and_not_read_its_secret_names_the_secret(account, tmp_
 
 
 def test_the_policy_of_deploys_reads_the_masters_password(account, tmp_path, monkeypatch):
-    database("plano-prod")
     # moto knows actions, not resources or tags: those are the judge's, in test_policies.
     statements = [{**one, "Resource": "*"} for one in policies.deploy(policies.EXAMPLE)["Statement"]]
     become(monkeypatch, "deployer", [{k: v for k, v in one.items() if k != "Condition"} for one in statements])
@@ -404,7 +402,7 @@ def test_the_policy_of_deploys_reads_the_masters_password(account, tmp_path, mon
         found, _output = lookups(tmp_path, {"master": {"source": "rds", "key": "plano-prod"}})
     finally:
         account.enforce_policies(10**9)
-    assert found["master"] == "S3CRET-of-plano-prod"
+    assert found["master"] == "S3CRET-prod-master-of-plano-prod"
 
 
 def test_without_credentials_a_secret_says_so(account, tmp_path, monkeypatch):

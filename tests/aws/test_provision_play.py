@@ -87,6 +87,8 @@ def test_prod_is_planned_made_and_kept(run: Callable[..., tuple[int, str]]) -> N
     code, said = run("provision", "prod", "-vvv", "--diff", **given)
     print(f"second run {time.monotonic() - began:.1f} s")
     assert code == 0 and "changed=0" in said, said
+    # In words that the inventory takes.
+    assert re.search(r'plano_database_host: "plano-prod\.[\w.-]+\.rds\.amazonaws\.com"', " ".join(said.split())), said
     assert SECRET not in said
 
 

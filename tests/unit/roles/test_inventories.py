@@ -81,11 +81,13 @@ def test_dev_with_a_vault_that_was_not_filled_in_lacks_all_of_it(faults):
 def test_prod_without_aws_lacks_its_secrets_its_files_and_signatures(faults):
     """tests/aws has what it lacks with them."""
     found = faults("prod", {})
-    missing = re.compile(r"secret '(\w+)' \(secretsmanager plano/prod/|rds-ca\.pem|allowed_signers|signature")
+    missing = re.compile(
+        r"secret '(\w+)' \((?:secretsmanager plano/prod/|rds plano-prod)|rds-ca\.pem|allowed_signers|signature"
+    )
     assert [fault for fault in found if not missing.search(fault)] == []
     places = yaml.safe_load((ROOT / "inventories/prod/group_vars/all/secrets.yml").read_text())["plano_secrets"]
-    # Of a dictionary the first is named; the database is RDS, where no role of ours makes a backup or watches.
-    unused = {"database_migrator", "database_backup", "database_monitoring", "origin_secret"}
+    # Of a dictionary the first is named.
+    unused = {"database_backup", "database_monitoring", "origin_secret"}
     assert set(re.findall(missing, "\n".join(found))) - {""} == set(places) - unused
 
 
