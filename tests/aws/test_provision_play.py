@@ -90,6 +90,10 @@ def test_prod_is_planned_made_and_kept(run: Callable[..., tuple[int, str]]) -> N
     # In words that the inventory takes.
     assert re.search(r'plano_database_host: "plano-prod\.[\w.-]+\.rds\.amazonaws\.com"', " ".join(said.split())), said
     assert SECRET not in said
+    # What is protected stays, and with it what would have been removed before it.
+    code, said = run("unprovision", "prod", confirm="prod", **given)
+    assert code == 2 and "database plano-prod: it is protected from deletion" in said, said
+    assert len(boto3.client("cloudfront").list_distributions()["DistributionList"]["Items"]) == 1
 
 
 def test_dev_has_what_is_cheap_and_goes_away_when_confirmed(
