@@ -119,7 +119,8 @@ KEYS: Mapping[str, Mapping[str, Any]] = {
         "sources": [],
         "only_cloudfront": False,
         "origin_secrets": [],
-        "drain_seconds": 30,
+        # A little more than a request may take (backend_request_seconds).
+        "drain_seconds": 75,
         "deletion_protection": False,
     },
 }
@@ -551,7 +552,7 @@ def _balancer(given: Mapping[str, Any], items: list[Item], vpc: Any, public: lis
                 "vpc": vpc,
                 "port": given["backend_port"],
                 "health_path": given["backend_health_path"],
-                "drain_seconds": balancer.get("drain_seconds", 30),
+                "drain_seconds": balancer.get("drain_seconds", 75),
                 "targets": frozenset(Ref(f"instance_{host}") for host in hosts),
             },
             f"{', '.join(hosts) or 'nobody'} at {given['backend_port']}, healthy when {given['backend_health_path']} says 200",
