@@ -74,7 +74,7 @@ up: setup ## Start the local hosts
 .PHONY: clean
 clean: ## Remove all hosts, their images and .cache
 	@if [[ -x $(VENV)/bin/ansible-playbook ]]; then \
-	  for inventory in inventories/local molecule/shared/monitoring tests/faults/inventory; do \
+	  for inventory in inventories/local molecule/shared/monitoring tests/faults/inventory tests/aws/flow_hosts; do \
 	    ansible-playbook --inventory $$inventory molecule/shared/destroy.yml; \
 	  done; \
 	  tools/data_tests --remove; tools/host_image --remove; tools/podman --release; \
@@ -137,7 +137,7 @@ rds: setup images ## Databases and roles on a managed PostgreSQL 15 and 17, a re
 	@tools/data_tests trixie rds $(ARGS)
 
 .PHONY: aws
-aws: setup artifacts ## What talks to AWS, with moto in its place
+aws: setup artifacts images ## What talks to AWS, with moto in its place, and a whole environment on real hosts
 	@pytest --junitxml=.cache/junit/aws.xml tests/aws $(ARGS)
 
 .PHONY: cloudwatch-tables

@@ -53,7 +53,7 @@ STAGES = (
                 Stage("rds", ("images",)),
                 Stage("programs", ("artifacts",)),
                 Stage("cloudwatch", ("artifacts",)),
-                Stage("aws", ("artifacts",)),
+                Stage("aws", ("artifacts", "images")),
             ),
             (Stage("integration", ("artifacts", "images")),),
         ),

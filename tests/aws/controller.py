@@ -22,7 +22,11 @@ BUCKET = "example-artifacts"
 
 
 def play(
-    folder: Path, *arguments: Any, playbook: str = "", tasks: list[dict[str, Any]] | None = None
+    folder: Path,
+    *arguments: Any,
+    playbook: str = "",
+    tasks: list[dict[str, Any]] | None = None,
+    seconds: float = 120,
 ) -> tuple[int, str]:
     """Run a playbook of the collection, or *tasks* on localhost, as an operator would; return the exit code and all that was said."""
     if tasks is not None:
@@ -36,7 +40,7 @@ def play(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=seconds,
     )
     return done.returncode, done.stdout + done.stderr
 

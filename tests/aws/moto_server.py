@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, plano.delivery contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""AWS, as moto plays it on loopback: the stand-in of these tests, for nothing here may reach the real one."""
+"""AWS, as moto plays it on this machine: the stand-in of these tests, for nothing here may reach the real one."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ class Moto:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Moto]:
-    """Start a server on a free port; it ends with the block."""
+def running(folder: Path, address: str = "127.0.0.1") -> Iterator[Moto]:
+    """Start a server on a free port of *address*; it ends with the block."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         port = int(probe.getsockname()[1])
     # AWS's own settings of whoever runs this must not reach it.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -77,19 +77,19 @@ def running(folder: Path) -> Iterator[Moto]:
     program = Path(__file__).with_name("moto_with_shims.py")
     with (folder / "moto.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, program, "--host", "127.0.0.1", "--port", str(port)], stdout=log, stderr=log, env=clean
+            [sys.executable, program, "--host", address, "--port", str(port)], stdout=log, stderr=log, env=clean
         )
     try:
         end = time.monotonic() + 60
         while True:
             assert process.poll() is None, (folder / "moto.log").read_text()
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/data.json", timeout=5).close()
+                urllib.request.urlopen(f"http://{address}:{port}/moto-api/data.json", timeout=5).close()
                 break
             except OSError:
                 assert time.monotonic() < end, (folder / "moto.log").read_text()
                 time.sleep(0.2)
-        yield Moto(f"http://127.0.0.1:{port}")
+        yield Moto(f"http://{address}:{port}")
     finally:
         process.terminate()
         process.wait(20)

@@ -1,0 +1,95 @@
+# Copyright: (c) 2026, plano.delivery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From an empty account to a delivered release and back: the commands of docs/aws.md, one after the other, on real hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from flow import APPS, BUCKET, Flow, environment
+from provisioning import REGION
+
+
+@pytest.fixture
+def flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flow]:
+    with environment(tmp_path) as (found, moto):
+        for name, value in moto.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+        yield found
+
+
+def test_from_an_empty_account_to_a_delivered_release_and_back(flow: Flow) -> None:
+    theirs = boto3.client("ec2").create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
+    flow.describe(boto3.client("acm").request_certificate(DomainName="origin.example.com")["CertificateArn"])
+    flow.keep_secrets()
+
+    assert "+ database plano-prod: PostgreSQL 17" in flow.run("provision", inventory="")
+    assert "changed=0" in flow.run("provision", inventory="")
+    what_is_before_the_backend_is_attached()
+    flow.start_hosts()
+
+    for version in ("1.0.0", "1.1.0"):
+        flow.publish(version)
+    said = flow.run("deploy")
+    assert flow.versions() == {"1.0.0"}
+    # Each host has left the load balancer for its release, and is back.
+    assert said.count("TASK [Take the host out of the load balancer]") == 2, said
+    assert flow.standing() == set(APPS)
+    flow.run("deploy", backend_version="1.1.0")
+    assert flow.versions() == {"1.1.0"}
+
+    artifacts = boto3.resource("s3").Bucket(BUCKET)
+    artifacts.object_versions.delete()
+    artifacts.delete()
+    flow.run("rollback", reason="nobody can order")
+    assert flow.versions() == {"1.0.0"}
+
+    flow.run("drain", "--limit", APPS[0])
+    assert flow.standing() == {APPS[1]}
+    flow.run("undrain", "--limit", APPS[0])
+    assert flow.standing() == set(APPS)
+
+    flow.run("unprovision", inventory="", confirm="prod")
+    assert all_that_is_left() == {"VPCs": {theirs}}
+
+
+def what_is_before_the_backend_is_attached() -> None:
+    """The load balancer has the regional web ACL, and CloudFront the global one and the load balancer's name as its origin."""
+    (balancer,) = boto3.client("elbv2").describe_load_balancers()["LoadBalancers"]
+    regional = boto3.client("wafv2").get_web_acl_for_resource(ResourceArn=balancer["LoadBalancerArn"])["WebACL"]
+    assert regional["Name"] == "plano-prod-regional"
+    (distribution,) = boto3.client("cloudfront").list_distributions()["DistributionList"]["Items"]
+    (acl,) = boto3.client("wafv2", region_name="us-east-1").list_web_acls(Scope="CLOUDFRONT")["WebACLs"]
+    assert (acl["Name"], distribution["WebACLId"]) == ("plano-prod-edge", acl["ARN"])
+    assert [origin["DomainName"] for origin in distribution["Origins"]["Items"]] == ["origin.example.com"]
+
+
+def all_that_is_left() -> dict[str, set[str]]:
+    """What there is in the account that costs or stands in the way, beside each VPC's own parts and what the operator has put there."""
+    ec2, rds = boto3.client("ec2"), boto3.client("rds")
+    hosts = [one for each in ec2.describe_instances()["Reservations"] for one in each["Instances"]]
+    found = {
+        "VPCs": {one["VpcId"] for one in ec2.describe_vpcs()["Vpcs"] if not one["IsDefault"]},
+        "hosts": {one["InstanceId"] for one in hosts if one["State"]["Name"] != "terminated"},
+        "databases": {one["DBInstanceIdentifier"] for one in rds.describe_db_instances()["DBInstances"]},
+        "balancers": {
+            one["LoadBalancerName"] for one in boto3.client("elbv2").describe_load_balancers()["LoadBalancers"]
+        },
+        "groups": {one["TargetGroupName"] for one in boto3.client("elbv2").describe_target_groups()["TargetGroups"]},
+        "distributions": {
+            one["Id"] for one in boto3.client("cloudfront").list_distributions()["DistributionList"].get("Items", [])
+        },
+        "web ACLs": {
+            one["Name"]
+            for scope, region in (("REGIONAL", REGION), ("CLOUDFRONT", "us-east-1"))
+            for one in boto3.client("wafv2", region_name=region).list_web_acls(Scope=scope)["WebACLs"]
+        },
+        "buckets": {one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]},
+        "keys": {one["KeyName"] for one in ec2.describe_key_pairs()["KeyPairs"]},
+    }
+    return {kind: names for kind, names in found.items() if names}
