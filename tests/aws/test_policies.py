@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from controller import documented
 from moto_server import Moto
 from provisioning import account
 
@@ -214,6 +215,12 @@ def test_a_missing_right_is_told_with_the_policy_that_grants_it() -> None:
     assert policies.granting("rds:CreateDBSnapshot") == ["data", "provision_services"]
     assert policies.granting("cloudfront:CreateInvalidation") == ["edge"]
     assert policies.granting("iam:CreateUser") == []
+
+
+@pytest.mark.parametrize("purpose", ["publish", "deploy", "the hosts", "secrets"])
+def test_what_an_operator_needs_by_the_manual_is_in_the_policy_that_the_message_names(purpose: str) -> None:
+    granted = {action for one in policies.deploy(SCOPE)["Statement"] for action in one["Action"]}
+    assert {action for one in documented(purpose) for action in one["Action"]} <= granted
 
 
 def test_the_trust_names_one_environment_of_one_repository() -> None:

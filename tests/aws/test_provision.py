@@ -76,6 +76,24 @@ def test_what_was_made_is_what_was_described(mine: Account) -> None:
     assert acl["Name"] == "plano-prod-regional"
 
 
+def test_half_uploads_go_after_a_week_and_the_operators_own_rules_stay(mine: Account) -> None:
+    s3 = mine.client("s3")
+    mine.apply()
+
+    def rules() -> dict[str, Any]:
+        found = s3.get_bucket_lifecycle_configuration(Bucket="example-artifacts-prod")["Rules"]
+        return {rule.pop("ID"): rule for rule in found}
+
+    ours = rules()
+    assert ours["plano-incomplete-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    theirs = {"ID": "theirs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 30}}
+    s3.put_bucket_lifecycle_configuration(Bucket="example-artifacts-prod", LifecycleConfiguration={"Rules": [theirs]})
+    (step,) = mine.apply().steps
+    assert str(step) == "~ bucket example-artifacts-prod: abort_days 0 -> 7"
+    assert rules() == {**ours, "theirs": {name: value for name, value in theirs.items() if name != "ID"}}
+    assert mine.apply().steps == []
+
+
 def test_the_load_balancer_lets_in_cloudfront_alone(mine: Account) -> None:
     told = mine.apply().found
     groups = mine.client("ec2").describe_security_groups(GroupIds=[told["group_balancer"].id])["SecurityGroups"]

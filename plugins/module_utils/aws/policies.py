@@ -210,8 +210,18 @@ def deploy(scope: Scope) -> dict[str, Any]:
     """What builds, publishes and delivers: a workflow's role, or an operator's."""
     groups = [scope.arn("elasticloadbalancing", f"targetgroup/{scope.name}-*/*")]
     return _document(
-        _allow("Artifacts", "s3", ["GetObject", "GetObjectVersion", "PutObject"], [_bucket(scope, "/*")]),
-        _allow("ArtifactsListed", "s3", ["GetBucketLocation", "ListBucket", "ListBucketVersions"], [_bucket(scope)]),
+        _allow(
+            "Artifacts",
+            "s3",
+            ["AbortMultipartUpload", "GetObject", "GetObjectVersion", "PutObject"],
+            [_bucket(scope, "/*")],
+        ),
+        _allow(
+            "ArtifactsListed",
+            "s3",
+            ["GetBucketLocation", "ListBucket", "ListBucketMultipartUploads", "ListBucketVersions"],
+            [_bucket(scope)],
+        ),
         _allow("Drain", "elasticloadbalancing", ["DeregisterTargets", "RegisterTargets"], groups, scope.owned),
         _allow(
             "Health",
@@ -349,6 +359,7 @@ def audit(scope: Scope) -> dict[str, Any]:
                 "GetBucketTagging",
                 "GetBucketVersioning",
                 "GetEncryptionConfiguration",
+                "GetLifecycleConfiguration",
             ],
             [_bucket(scope)],
         ),
@@ -489,6 +500,7 @@ def provision_services(scope: Scope) -> dict[str, Any]:
                 "GetBucketTagging",
                 "GetBucketVersioning",
                 "GetEncryptionConfiguration",
+                "GetLifecycleConfiguration",
                 "ListBucketVersions",
                 "PutBucketOwnershipControls",
                 "PutBucketPolicy",
@@ -496,6 +508,7 @@ def provision_services(scope: Scope) -> dict[str, Any]:
                 "PutBucketTagging",
                 "PutBucketVersioning",
                 "PutEncryptionConfiguration",
+                "PutLifecycleConfiguration",
             ],
             [_bucket(scope), _bucket(scope, "/*")],
         ),

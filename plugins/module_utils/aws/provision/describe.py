@@ -531,6 +531,8 @@ def _bucket(given: Mapping[str, Any], items: list[Item]) -> None:
         "versioning": "Enabled",
         "encryption": f"aws:kms {key}" if key else "AES256",
         "policy": tls_only(bucket["name"]),
+        # What a killed upload left is in no listing, and costs.
+        "abort_days": 7,
     }
     summary = "versions kept, encrypted, not public, by TLS only"
     items.append(Item("bucket", "bucket", bucket["name"], "artifacts", wanted, summary))

@@ -63,6 +63,7 @@ ACTIONS = {
     "s3:CreateMultipartUpload": "s3:PutObject",
     "s3:DeleteBucketEncryption": "s3:PutEncryptionConfiguration",
     "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
+    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
     "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
     "s3:HeadBucket": "s3:ListBucket",
     "s3:HeadObject": "s3:GetObject",
@@ -70,6 +71,7 @@ ACTIONS = {
     "s3:ListObjectVersions": "s3:ListBucketVersions",
     "s3:ListObjectsV2": "s3:ListBucket",
     "s3:PutBucketEncryption": "s3:PutEncryptionConfiguration",
+    "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
     "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
     "cloudfront:CreateDistributionWithTags": "cloudfront:CreateDistribution",
 }

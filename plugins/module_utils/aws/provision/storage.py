@@ -12,6 +12,8 @@ from .network import tag_list, tags_in
 from .plan import Cloud, Found, Item, Kind
 from .refusals import code_of, is_gone
 
+# The rule of ours among the bucket's lifecycle rules; others are the operator's.
+ABORT = "plano-incomplete-uploads"
 PRIVATE = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
 
 
@@ -56,6 +58,7 @@ class Bucket(Kind):
         rules = encryption.get("ServerSideEncryptionConfiguration", {}).get("Rules", [{}])
         public = _asked(client.get_public_access_block, Bucket=name) or {}
         ownership = _asked(client.get_bucket_ownership_controls, Bucket=name) or {}
+        abort = next((one for one in _lifecycle(client, name) if one.get("ID") == ABORT), {})
         return Found(
             name,
             name,
@@ -70,6 +73,9 @@ class Bucket(Kind):
                 "owner": next(
                     (one["ObjectOwnership"] for one in ownership.get("OwnershipControls", {}).get("Rules", [])), ""
                 ),
+                "abort_days": abort.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation", 0)
+                if abort.get("Status") == "Enabled"
+                else 0,
             },
             tells={"arn": f"arn:aws:s3:::{name}"},
             kept="it is not empty; aws_delete_bucket_content: true deletes every version of every object in it"
@@ -101,6 +107,12 @@ class Bucket(Kind):
             client.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
         if "policy" in names:
             client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(wanted["policy"]))
+        if "abort_days" in names:
+            days = {"DaysAfterInitiation": wanted["abort_days"]}
+            ours = {"ID": ABORT, "Status": "Enabled", "Filter": {"Prefix": ""}, "AbortIncompleteMultipartUpload": days}
+            # The call replaces all of them.
+            others = [one for one in _lifecycle(client, bucket) if one.get("ID") != ABORT]
+            client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [*others, ours]})
 
     def tag(self, cloud: Cloud, found: Found, tags: Mapping[str, str]) -> None:
         # The call replaces all of them.
@@ -119,6 +131,13 @@ class Bucket(Kind):
 
 def _encryption(by_default: Mapping[str, Any]) -> str:
     return " ".join(filter(None, (by_default.get("SSEAlgorithm", ""), by_default.get("KMSMasterKeyID", ""))))
+
+
+def _lifecycle(client: Any, bucket: str) -> list[dict[str, Any]]:
+    rules: list[dict[str, Any]] = (_asked(client.get_bucket_lifecycle_configuration, Bucket=bucket) or {}).get(
+        "Rules", []
+    )
+    return rules
 
 
 def _asked(call: Any, **arguments: Any) -> Any:
