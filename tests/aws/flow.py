@@ -66,6 +66,8 @@ def on(host: str, script: str, stdin: str = "") -> str:
 class Flow:
     """The environment, and an operator's commands on it."""
 
+    aws: Moto
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.inventory = folder / "inventories" / "prod"
@@ -131,6 +133,15 @@ class Flow:
         )
         self.note(playbook, began)
         return code, said
+
+    @contextmanager
+    def judged(self) -> Iterator[None]:
+        """Within, AWS judges whoever calls by the policies he has."""
+        self.aws.enforce_policies()
+        try:
+            yield
+        finally:
+            self.aws.enforce_policies(10**9)
 
     def note(self, what: str, began: float) -> None:
         self.seconds[f"{len(self.seconds) + 1} {what}"] = time.monotonic() - began
@@ -264,7 +275,7 @@ def containers(what: str, *arguments: str) -> None:
 
 
 @contextmanager
-def environment(folder: Path) -> Iterator[tuple[Flow, Moto]]:
+def environment(folder: Path) -> Iterator[Flow]:
     """Start the network with the database's host, and moto beside them; all of it is removed at the end. `make clean` does that too."""
     left = podman("ps", "--all", "--quiet", "--filter", f"label=plano.host={NETWORK}")
     if left:
@@ -274,8 +285,8 @@ def environment(folder: Path) -> Iterator[tuple[Flow, Moto]]:
         began = time.monotonic()
         containers("create", "--limit", "flow-db")
         flow.note("start database's host", began)
-        with running(folder, CONTROLLER) as moto:
-            yield flow, moto
+        with running(folder, CONTROLLER) as flow.aws:
+            yield flow
     finally:
         containers("destroy")
         KNOWN_HOSTS.unlink(missing_ok=True)

@@ -6,24 +6,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
 import pytest
+from controller import become
 from flow import APPS, BUCKET, Flow, environment
 from provisioning import REGION
+
+from ansible_collections.plano.delivery.plugins.module_utils.aws import policies
 
 
 @pytest.fixture
 def flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flow]:
-    with environment(tmp_path) as (found, moto):
-        for name, value in moto.environment.items():
+    with environment(tmp_path) as found:
+        for name, value in found.aws.environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
         yield found
 
 
-def test_from_an_empty_account_to_a_delivered_release_and_back(flow: Flow) -> None:
+def test_from_an_empty_account_to_a_delivered_release_and_back(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = boto3.client("ec2").create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
     flow.describe(boto3.client("acm").request_certificate(DomainName="origin.example.com")["CertificateArn"])
     flow.keep_secrets()
@@ -33,29 +37,53 @@ def test_from_an_empty_account_to_a_delivered_release_and_back(flow: Flow) -> No
     what_is_before_the_backend_is_attached()
     flow.start_hosts()
 
-    for version in ("1.0.0", "1.1.0"):
-        flow.publish(version)
-    said = flow.run("deploy")
-    assert flow.versions() == {"1.0.0"}
-    # Each host has left the load balancer for its release, and is back.
-    assert said.count("TASK [Take the host out of the load balancer]") == 2, said
-    assert flow.standing() == set(APPS)
-    flow.run("deploy", backend_version="1.1.0")
-    assert flow.versions() == {"1.1.0"}
+    # From here on the operator has the rights of the policy deploy and no others.
+    with operator(monkeypatch, "deploy"):
+        with flow.judged():
+            flow.publish("1.0.0")
+            flow.publish("1.1.0")
+        # Not judged: moto cannot judge the URLs that hosts fetch by.
+        said = flow.run("deploy")
+        assert flow.versions() == {"1.0.0"}
+        # Each host has left the load balancer for its release, and is back.
+        assert said.count("TASK [Take the host out of the load balancer]") == 2, said
+        assert flow.standing() == set(APPS)
+        flow.run("deploy", backend_version="1.1.0")
+        assert flow.versions() == {"1.1.0"}
 
-    artifacts = boto3.resource("s3").Bucket(BUCKET)
-    artifacts.object_versions.delete()
-    artifacts.delete()
-    flow.run("rollback", reason="nobody can order")
-    assert flow.versions() == {"1.0.0"}
+        artifacts = boto3.resource("s3").Bucket(BUCKET)
+        artifacts.object_versions.delete()
+        artifacts.delete()
+        with flow.judged():
+            flow.run("rollback", reason="nobody can order")
+            assert flow.versions() == {"1.0.0"}
+            flow.run("drain", "--limit", APPS[0])
+            assert flow.standing() == {APPS[1]}
+            flow.run("undrain", "--limit", APPS[0])
+            assert flow.standing() == set(APPS)
 
-    flow.run("drain", "--limit", APPS[0])
-    assert flow.standing() == {APPS[1]}
-    flow.run("undrain", "--limit", APPS[0])
-    assert flow.standing() == set(APPS)
-
+    flow.run("provision", "--tags", "edge", inventory="", edge_invalidate=["/static/*"])
+    assert invalidated() == [["/static/*"]]
     flow.run("unprovision", inventory="", confirm="prod")
     assert all_that_is_left() == {"VPCs": {theirs}}
+
+
+@contextmanager
+def operator(monkeypatch: pytest.MonkeyPatch, policy: str) -> Iterator[None]:
+    """Be somebody who has this policy alone. moto knows actions, not resources or tags: those are judged in test_policies.py."""
+    with monkeypatch.context() as patched:
+        document = policies.POLICIES[policy](policies.EXAMPLE)
+        become(patched, policy, [{**one, "Resource": "*"} for one in document["Statement"]])
+        yield
+
+
+def invalidated() -> list[list[str]]:
+    """Return the paths that CloudFront was told to forget."""
+    client = boto3.client("cloudfront")
+    (distribution,) = client.list_distributions()["DistributionList"]["Items"]
+    found = client.list_invalidations(DistributionId=distribution["Id"])["InvalidationList"]["Items"]
+    asked = [client.get_invalidation(DistributionId=distribution["Id"], Id=one["Id"])["Invalidation"] for one in found]
+    return [one["InvalidationBatch"]["Paths"]["Items"] for one in asked]
 
 
 def what_is_before_the_backend_is_attached() -> None:
