@@ -27,6 +27,7 @@ _ABSENT = (
     "ParameterNotFound",
     "ResourceNotFound",
     "ResourceNotFoundException",
+    "TargetGroupNotFound",
     "404",
 )
 

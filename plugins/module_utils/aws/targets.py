@@ -73,7 +73,12 @@ class Group:
 
     def _call(self, action: str, method: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
         call = Call(
-            f"elasticloadbalancing:{action}", POLICY, f"target group {self.name}", self.name, region_of(self.name) or ""
+            f"elasticloadbalancing:{action}",
+            POLICY,
+            f"target group {self.name}",
+            self.name,
+            region_of(self.name) or self.client.meta.region_name,
+            if_absent="; is it in another region (AWS_REGION), or has plano.delivery.provision not made it yet?",
         )
         with self.explained(call):
             answer: dict[str, Any] = method(**arguments)

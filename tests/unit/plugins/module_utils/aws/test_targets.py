@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,6 +40,8 @@ def explained(call):
 
 class Aws:
     """A target group in which a target drains for *delay* seconds, and is healthy *initial* seconds after it came."""
+
+    meta = SimpleNamespace(region_name="sa-east-1")
 
     def __init__(self, serving, delay=60, initial=20, healthy=True):
         self.time, self.delay, self.initial, self.healthy = 0.0, delay, initial, healthy
