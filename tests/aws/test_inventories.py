@@ -185,6 +185,10 @@ RESOLVED = """
     dest: "FILE-used-{{ inventory_hostname }}"
     mode: "0600"
   no_log: true
+- ansible.builtin.copy:
+    content: "{{ [plano_address, plano_monitoring_sources, (backend_environment | default({})).DATABASE_URL | default('')] | to_json }}"
+    dest: "FILE-reached-{{ inventory_hostname }}"
+    mode: "0600"
 """
 
 
@@ -217,7 +221,15 @@ def test_an_environment_resolves_what_its_roles_require_and_nothing_of_the_other
     assert [fault for fault in faults if "sign" not in fault or environment == "dev"] == [], said
     assert bool(faults) is (environment == "prod") and ("failed=1" in said) is (environment == "prod"), said
     places = yaml.safe_load((inventory.parent / "group_vars/all/secrets.yml").read_text())["plano_secrets"]
+    instances = [one for each in boto3.client("ec2").describe_instances()["Reservations"] for one in each["Instances"]]
+    private = {
+        tag["Value"]: one["PrivateIpAddress"] for one in instances for tag in one["Tags"] if tag["Key"] == "Name"
+    }
     for host in HOSTS[environment]:
+        # Between hosts: public addresses are let in by no security group.
+        address, watchers, database = json.loads((tmp_path / f"seen-reached-{host}").read_text())
+        assert (address, watchers) == (private[host], [private[f"{environment}-mon"]])
+        assert environment == "prod" or host != "dev-app" or f"@{private['dev-db']}:5432/" in database
         values = json.loads((tmp_path / f"seen-{host}").read_text())
         assert set(values) == set(places)
         used = (tmp_path / f"seen-used-{host}").read_text()
@@ -353,10 +365,11 @@ def test_the_password_of_a_databases_master_is_read_where_rds_keeps_it(account, 
     assert [call for call in calls if "secretsmanager" in call] == ["secretsmanager.GetSecretValue"] * 2
     # A restored instance that took over the name has another secret; nothing says so but RDS.
     database("plano-prod-restored")
-    rds.modify_db_instance(DBInstanceIdentifier="plano-prod", NewDBInstanceIdentifier="old", ApplyImmediately=True)
-    rds.modify_db_instance(
-        DBInstanceIdentifier="plano-prod-restored", NewDBInstanceIdentifier="plano-prod", ApplyImmediately=True
-    )
+    for name, other in (("plano-prod", "old"), ("plano-prod-restored", "plano-prod")):
+        rds.modify_db_instance(DBInstanceIdentifier=name, NewDBInstanceIdentifier=other, ApplyImmediately=True)
+        # It takes its time.
+        while other not in {one["DBInstanceIdentifier"] for one in rds.describe_db_instances()["DBInstances"]}:
+            pass
     found, _output = lookups(tmp_path, places)
     assert found["master"] == "S3CRET-prod-master-of-plano-prod-restored"
 
