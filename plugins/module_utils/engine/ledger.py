@@ -192,7 +192,7 @@ def _reject(past: History, release: str, entry: dict[str, Any]) -> None:
 
 
 class Ledger:
-    """The ledger of one component on this host. Append only while holding the component's lock."""
+    """The ledger of one component on this host. Append only while holding the component's lock, and mend it before the first time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
