@@ -140,22 +140,33 @@ class Rds:
             ],
         }
 
-    def play(self, *arguments: str, roles: tuple[str, ...] = ("postgresql",), **changed: Any) -> tuple[int, str]:
-        """Apply roles to this host; return the exit code and all that was said, which holds no secret."""
+    def play(
+        self, *arguments: str, role: str = "postgresql", hosts: dict[str, dict[str, Any]] | None = None, **changed: Any
+    ) -> tuple[int, str]:
+        """Apply a role to this host; return the exit code and all that was said, which holds no secret.
+
+        *hosts* are several at once, which are all this one, each with variables of its own.
+        """
         play = {
             "hosts": "all",
             "gather_facts": False,
             # As in playbooks/plays/data.yml.
             "module_defaults": {"group/plano.delivery.data": "{{ __data_login }}"},
-            "tasks": [{"ansible.builtin.import_role": {"name": f"plano.delivery.{role}"}} for role in roles],
+            "tasks": [{"ansible.builtin.import_role": {"name": f"plano.delivery.{role}"}}],
         }
+        # A host has psycopg2 alone until role data brought psycopg 3, which is then used. Debian 12's is played without.
+        if OURS and role == "postgresql":
+            (self.folder / "without").mkdir(exist_ok=True)
+            (self.folder / "without" / "psycopg.py").write_text("raise ImportError('not for this test')\n")
+            play["environment"] = {"PYTHONPATH": str(self.folder / "without")}
         (self.folder / "play.yml").write_text(yaml.safe_dump([play]))
         # As a file beside the inventory: an argument would be shown by -vvv.
         (self.folder / "host_vars").mkdir(exist_ok=True)
-        (self.folder / "host_vars" / "data-host").write_text(json.dumps({**self.variables, **changed}))
-        (self.folder / "hosts").write_text(
-            f"data-host ansible_connection=local ansible_python_interpreter={sys.executable}\n"
-        )
+        everyone = {"data-host": changed} if hosts is None else hosts
+        for name, its in everyone.items():
+            (self.folder / "host_vars" / name).write_text(json.dumps({**self.variables, **its}))
+        local = f"ansible_connection=local ansible_python_interpreter={sys.executable}"
+        (self.folder / "hosts").write_text("".join(f"{name} {local}\n" for name in everyone))
         done = subprocess.run(
             [sys.executable, "-c", RUN, "-i", str(self.folder / "hosts"), *arguments, str(self.folder / "play.yml")],
             env={
