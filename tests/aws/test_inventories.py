@@ -181,10 +181,12 @@ RESOLVED = """
     mode: "0600"
   no_log: true
 - ansible.builtin.copy:
-    content: "{{ [monitoring_password, grafana_secret_key, plano_database_passwords, backend_secrets | default({}), postgresql_admin_password | default('')] | to_json }}"
+    content: "{{ [monitoring_password, grafana_secret_key, plano_database_passwords, __more] | to_json }}"
     dest: "FILE-used-{{ inventory_hostname }}"
     mode: "0600"
   no_log: true
+  vars:
+    __more: ["{{ backend_secrets | default({}) }}", "{{ postgresql_admin_password | default('') }}"]
 - ansible.builtin.copy:
     content: "{{ [plano_address, plano_monitoring_sources, (backend_environment | default({})).DATABASE_URL | default('')] | to_json }}"
     dest: "FILE-reached-{{ inventory_hostname }}"

@@ -20,7 +20,7 @@ TAGS = {"plano:environment": "prod", "plano:managed": "true", "Name": "plano-pro
 CHECKPOINTS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", fullmatch=True)
 
 
-def one(name="plano-prod", tags=TAGS, **more):
+def one(name="plano-prod", tags=None, **more):
     return Instance(
         {
             "DBInstanceIdentifier": name,
@@ -42,7 +42,7 @@ def one(name="plano-prod", tags=TAGS, **more):
             "VpcSecurityGroups": [{"VpcSecurityGroupId": "sg-1", "Status": "active"}],
             "EnabledCloudwatchLogsExports": ["postgresql"],
             "MasterUserSecret": {"SecretArn": "arn:aws:secretsmanager:x", "KmsKeyId": "arn:aws:kms:x"},
-            "TagList": instances.tag_list(tags),
+            "TagList": instances.tag_list(TAGS if tags is None else tags),
             **more,
         }
     )
@@ -245,7 +245,8 @@ def test_what_a_restored_instance_does_not_get_is_told():
 
 
 def test_a_half_that_is_broken_is_not_gone_on_with():
-    half = one("plano-prod-restored-1", {**TAGS, "plano:restores": "before", "plano:replaces": "plano-prod", "plano:stamp": "1"}, DBInstanceStatus="incompatible-restore", DbiResourceId="db-2")  # fmt: skip
+    tags = {**TAGS, "plano:restores": "before", "plano:replaces": "plano-prod", "plano:stamp": "1"}
+    half = one("plano-prod-restored-1", tags, DBInstanceStatus="incompatible-restore", DbiResourceId="db-2")
     order = Order("plano-prod", "before", "", "before", "plano-prod.example")
     plan = instances.plan_restore(order, Seen([one(), half], NOW, taken()))
     assert plan.call is None
