@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.plano.delivery.plugins.module_utils.aws import restores
+from ansible_collections.plano.delivery.plugins.module_utils.aws import instances, restores
 from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
 from ansible_collections.plano.delivery.plugins.plugin_utils import _instances
 from ansible_collections.plano.delivery.plugins.plugin_utils._data import DataAction
@@ -34,9 +34,16 @@ class ActionModule(DataAction):
             _live, planned, found = restores.look_for_snapshot(rds, instance, name, "")
         except EngineError as error:
             return {"failed": True, "msg": f"checkpoint {name} is not made, as it could have no snapshot: {error}"}
+        began = rds.now()
         done = super()._carried_out(arguments, given, task_vars)
         if done.get("failed"):
             return done
+        made = done.get("checkpoint") or {}
+        took = float((done.get("seconds") or {}).get("total", 0))
+        # One that this very task has made began later than the task, however long its dump and its upload took.
+        late = instances.age_faults(name, str(made.get("at", "")), took, began) if found is None else []
+        if late:
+            return {**done, "failed": True, "msg": f"no snapshot is taken: {late[0]}. Give this one a new name"}
         if self._task.check_mode:
             asked = {"id": planned, "state": "planned"} if found is None else found.told()
             plan = {"plan": {**(done.get("plan") or {}), "snapshot": asked}}

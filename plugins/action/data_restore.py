@@ -40,8 +40,9 @@ class ActionModule(DataAction):
                 "run_id and async are not for an instance: what goes on, and from where, is read from the instances' tags"
             )
         order = instances.Order(
-            told["instance"], told["checkpoint"], told["to_time"], told["confirm"], told["login_host"]
-        )
+            told["instance"], told["checkpoint"], told["to_time"], told["confirm"], told["login_host"],
+            boolean(given.get("allow_difference", False)),
+        )  # fmt: skip
 
         def ask(step: str, **part: Any) -> Mapping[str, Any]:
             done: dict[str, Any] = self._execute_module(

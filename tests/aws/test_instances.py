@@ -36,7 +36,7 @@ from ansible_collections.plano.delivery.plugins.plugin_utils import _aws, _insta
 NAME = "plano-prod"
 ADDRESS = "plano-prod.aaaaaaaaaa.sa-east-1.rds.amazonaws.com"
 TAGS = {"plano:environment": "prod", "plano:managed": "true", "Name": NAME, "team": "plano"}
-MANIFEST = {"name": "before", "digest": "d1", "at": "2026-11-27T07:23:15.937980Z"}
+MANIFEST = {"name": "before", "digest": "d1", "at": instances.shown(datetime.now(timezone.utc)), "seconds": 60.0}
 
 
 class Cut(BaseException):
@@ -664,6 +664,30 @@ def test_the_task_makes_the_checkpoint_and_then_its_snapshot(mine: Account, monk
     assert (again["changed"], again["snapshot"]) == (False, done["snapshot"])
     module = Module({"changed": False})
     assert act("data_checkpoint", module, {"name": "before"}, mine, monkeypatch) == {"changed": False}
+
+
+def test_a_snapshot_that_comes_long_after_its_dump_is_not_the_checkpoints(
+    mine: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def there(**at: float) -> Module:
+        return Module({"changed": False, "checkpoint": {"digest": "d1", "at": ago(**at)}, "seconds": {"total": 1200.0}})
+
+    for check in (True, False):
+        done = act("data_checkpoint", there(hours=1, minutes=21), SNAPSHOT_OF, mine, monkeypatch, check)
+        assert done["failed"] and re.match(
+            r"no snapshot is taken: checkpoint before is of .* Give this one a new name", done["msg"]
+        )
+    assert mine.changes == []
+    # A dump that took long has its snapshot later; and one that is there already stays the checkpoint's.
+    done = act("data_checkpoint", there(hours=1, minutes=19), SNAPSHOT_OF, mine, monkeypatch)
+    assert done["snapshot"]["state"] == "available"
+    assert not act("data_checkpoint", there(days=9), SNAPSHOT_OF, mine, monkeypatch).get("failed")
+    # What has come to be all the same, by an older release, is seen at the restore.
+    monkeypatch.setitem(MANIFEST, "at", ago(hours=1, minutes=2))
+    plan = mine.restore(check=True)["plan"]
+    assert plan["snapshot_at"] == done["snapshot"]["at"] and plan["checkpoint_at"] == MANIFEST["at"]
+    assert re.search(r"snapshot plano-prod-before: checkpoint before is of .*; allow_difference: true", plan["refused"][0])
+    assert mine.restore(check=True, allow_difference=True)["plan"]["refused"] == []
 
 
 def test_a_snapshot_that_fails_leaves_the_checkpoint_and_says_so(

@@ -100,7 +100,7 @@ def test_the_first_run_makes_all_of_it_and_shows_no_secret(rds: Rds) -> None:
 
 
 def test_the_second_run_changes_nothing(rds: Rds) -> None:
-    for arguments in ((), ("--check", "--diff")):
+    for arguments in ((), ("--check", "--diff"), ("--tags", "postgresql_databases")):
         code, said = rds.play(*arguments)
         assert code == 0 and recap(said)["changed"] == 0, said
 

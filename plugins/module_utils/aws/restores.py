@@ -248,6 +248,8 @@ def restored(rds: Rds, order: Order, ask: Ask, allow_loss: bool, check: bool) ->
     told = {
         **{name: words[name] for name in ("tables", "losses", "databases") if name in words},
         **plan.told(),
+        "checkpoint_at": str(seen.manifest.get("at", "")),
+        "snapshot_at": seen.snapshot.told()["at"] if seen.snapshot else "",
         "refused": refused,
     }
     result = {"changed": True, "plan": told, "checkpoint": words.get("checkpoint")}

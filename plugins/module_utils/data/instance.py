@@ -100,7 +100,7 @@ def looked(session: Session, place: Place, order: Order, check: bool) -> dict[st
         "losses": [loss.told() for loss in losses],
         "databases": beside,
         "refused": refused,
-        "checkpoint": found.summary() if found else None,
+        "checkpoint": {**found.summary(), "seconds": found.seconds["total"]} if found else None,
     }  # fmt: skip
 
 
