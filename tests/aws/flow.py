@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,12 +28,13 @@ from typing import Any
 import boto3
 import yaml
 from controller import ROOT, play
+from flow_server import DATABASE, Server, podman
 from moto_server import Moto, running
 from provisioning import ACCOUNT, GLOBAL_CERTIFICATE, IMAGE, SECRET
 
 CACHE = ROOT / ".cache"
 HOSTS = ROOT / "tests" / "aws" / "flow_hosts" / "hosts.yml"
-NETWORK, RANGE, CONTROLLER, DATABASE = "plano-flow", "10.89.26.0/24", "10.89.26.1", "10.89.26.200"
+NETWORK, RANGE, CONTROLLER = "plano-flow", "10.89.26.0/24", "10.89.26.1"
 BUCKET = "flow-artifacts-prod"
 APPS = ("flow-app-1", "flow-app-2")
 KEY = CACHE / "ssh" / "id_ed25519"
@@ -51,18 +55,6 @@ SECRETS = {
 }
 
 
-def podman(*argv: str, stdin: str = "") -> str:
-    done = subprocess.run(
-        [ROOT / "tools" / "podman", *argv], input=stdin, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, f"podman {argv}: {done.stdout}{done.stderr}"
-    return done.stdout
-
-
-def on(host: str, script: str, stdin: str = "") -> str:
-    return podman("exec", "--interactive", host, "sh", "-euc", script, stdin=stdin)
-
-
 class Flow:
     """The environment, and an operator's commands on it."""
 
@@ -70,6 +62,7 @@ class Flow:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.server = Server()
         self.inventory = folder / "inventories" / "prod"
         self.seconds: dict[str, float] = {}
         self._copy_inventory()
@@ -96,7 +89,6 @@ class Flow:
             aws_account=ACCOUNT,
             aws_network={"cidr": RANGE, "zones": ["a", "b"]},
             host_ssh_sources=[f"{CONTROLLER}/32"],
-            plano_network=RANGE,
             aws_key={"name": "flow", "public_key": KEY.with_suffix(".pub").read_text().strip()},
             aws_instances=[{"name": name, **instance} for name in APPS],
             aws_instance_policies={},
@@ -110,6 +102,15 @@ class Flow:
             edge_certificate=GLOBAL_CERTIFICATE,
             ansible_ssh_common_args=WAY,
         )
+        # Short waits for a backend that starts within two seconds; nobody to write to, and no key of age.
+        self.fill_in("backend", backend_soak_seconds=2)
+        self.fill_in("data", data_checkpoint_encryption={}, data_recipients={})
+
+    def name_the_database(self, said: str) -> None:
+        """What provision says is to be put into group_vars/all/database.yml."""
+        (line,) = set(re.findall(r'plano_database_host: "[^"]+"', said.replace("\n", " ")))
+        path = self.inventory / "group_vars" / "all" / "database.yml"
+        path.write_text(re.sub(r'plano_database_host: "[^"]+"', line, path.read_text()))
 
     def run(self, playbook: str, *arguments: str, inventory: str = "aws_ec2.yml", **variables: Any) -> str:
         """Run a playbook of the collection, which is to succeed."""
@@ -175,57 +176,20 @@ class Flow:
         return {name: one["PrivateIpAddress"] for name, one in self.instances().items()}
 
     def start_hosts(self) -> None:
-        """Start a host for each instance, and the server behind RDS's endpoint. AWS's resolver knows its name; here /etc/hosts does."""
-        (database,) = boto3.client("rds").describe_db_instances()["DBInstances"]
-        endpoint, addresses = database["Endpoint"]["Address"], self.listed()
+        """Start a host for each instance, and the server behind RDS's endpoint."""
+        addresses = self.listed()
         assert set(addresses) == set(APPS)
-        self._start_database(endpoint)
         path = self.folder / "hosts.yml"
         path.write_text(
             yaml.safe_dump({"all": {"hosts": {name: {"ansible_host": at} for name, at in addresses.items()}}})
         )
         began = time.monotonic()
-        containers("create", "--inventory", str(path), "--limit", ",".join(addresses))
-        for name in addresses:
-            on(name, f"echo '{DATABASE} {endpoint}' >>/etc/hosts")
+        with ThreadPoolExecutor() as pool:
+            server = pool.submit(self.server.start, self.folder)
+            containers("create", "--inventory", str(path), "--limit", ",".join(addresses))
+            (self.inventory / "rds-ca.pem").write_text(server.result())
+        self.server.lead(APPS)
         self.note("start hosts", began)
-        self.fill_in(
-            "backend",
-            __backend_database=f"{endpoint}:5432/backend?sslmode=verify-full&sslrootcert=@RELEASE@/config/rds-ca.pem",
-            backend_soak_seconds=2,
-        )
-        self.fill_in("data", data_host=endpoint, data_checkpoint_encryption={})
-
-    def _start_database(self, endpoint: str) -> None:
-        """The server that stands in for RDS's."""
-        began = time.monotonic()
-        made = authority(self.folder, endpoint)
-        (self.inventory / "rds-ca.pem").write_text(made["ca.pem"])
-        users = [
-            {
-                "name": "backend" if name == "application" else f"backend_{name}",
-                "purpose": name,
-                "databases": ["backend"],
-                "password": password,
-                "sources": [RANGE],
-            }
-            for name, password in SECRETS["database"].items()
-        ]
-        variables = {
-            "ansible_ssh_common_args": WAY,
-            "postgresql_tls_ca": made["ca.pem"],
-            "postgresql_tls_certificate": made["server.pem"],
-            "postgresql_tls_private_key": made["server.key"],
-            "postgresql_databases": [{"name": "backend", "owner": "backend_owner"}],
-            "postgresql_users": users,
-            "postgresql_settings": {"shared_buffers": "128MB"},
-        }
-        roles = ["plano.delivery.postgresql"]
-        plays = [{"hosts": "flow-db", "gather_facts": True, "become": True, "vars": variables, "roles": roles}]
-        (self.folder / "database.yml").write_text(yaml.safe_dump(plays))
-        code, said = play(self.folder, "-i", HOSTS, playbook=str(self.folder / "database.yml"), seconds=PATIENCE)
-        assert code == 0, said
-        self.note("start the server", began)
 
     def standing(self) -> set[str]:
         """Return the hosts that stand in the load balancer's target group."""
@@ -239,13 +203,38 @@ class Flow:
         """Return the name of each instance."""
         return {one["InstanceId"]: name for name, one in self.instances().items()}
 
-    def asked(self, path: str) -> dict[str, dict[str, Any]]:
+    def asked(self, path: str) -> dict[str, Any]:
         """Ask each host as the load balancer does: by its proxy."""
         found = {}
         for name, address in self.listed().items():
             with urllib.request.urlopen(f"http://{address}:8080{path}", timeout=10) as answer:
                 found[name] = json.load(answer)
         return found
+
+    def wait_until_served(self) -> None:
+        """The backend's connections ended with the database; it gets new ones by itself."""
+        end = time.monotonic() + 60
+        while True:
+            try:
+                self.asked("/clients")
+                return
+            except urllib.error.HTTPError:
+                assert time.monotonic() < end, "the backend does not find the database again"
+                time.sleep(0.5)
+
+    def bring_in(self, name: str) -> None:
+        """Import a client, by the first host's proxy."""
+        address = self.listed()[APPS[0]]
+        rows = f"external_id,name,email,valid_from\n{name},{name},{name}@example.com,2026-01-31\n"
+        asked = urllib.request.Request(f"http://{address}:8080/clients/import", rows.encode(), method="POST")
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            assert answer.status == 201
+
+    def clients(self) -> set[str]:
+        """Return the clients that every host knows."""
+        one, other = ({client["name"] for client in found} for found in self.asked("/clients").values())
+        assert one == other
+        return one
 
     def versions(self) -> set[str]:
         return {one["version"] for one in self.asked("/version").values()}
@@ -283,7 +272,14 @@ def environment(folder: Path) -> Iterator[Flow]:
     flow = Flow(folder)
     try:
         began = time.monotonic()
-        containers("create", "--limit", "flow-db")
+        image = subprocess.run(
+            [ROOT / "tools" / "data_tests", "trixie", "--image"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PATIENCE,
+        ).stdout.strip()
+        containers("create", "--limit", DATABASE, "-e", f"plano_host_snapshot={image}")
         flow.note("start database's host", began)
         with running(folder, CONTROLLER) as flow.aws:
             yield flow
@@ -291,17 +287,3 @@ def environment(folder: Path) -> Iterator[Flow]:
         containers("destroy")
         KNOWN_HOSTS.unlink(missing_ok=True)
         print(*(f"{name}: {seconds:.1f} s" for name, seconds in flow.seconds.items()), sep="\n")
-
-
-def authority(folder: Path, *names: str) -> dict[str, str]:
-    """Make an authority and a certificate of it for *names*, in place of RDS's own."""
-
-    def openssl(*argv: str) -> None:
-        subprocess.run(["openssl", *argv], cwd=folder, check=True, capture_output=True)
-
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2"]
-    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=stand-in for RDS")
-    alternatives = ",".join(f"DNS:{name}" for name in names)
-    signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", f"subjectAltName={alternatives}"]
-    openssl("req", "-x509", *key, "-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=RDS", *signed)
-    return {name: (folder / name).read_text() for name in ("ca.pem", "server.pem", "server.key")}

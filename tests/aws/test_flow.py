@@ -33,7 +33,9 @@ def test_from_an_empty_account_to_a_delivered_release_and_back(flow: Flow, monke
     flow.keep_secrets()
 
     assert "+ database plano-prod: PostgreSQL 17" in flow.run("provision", inventory="")
-    assert "changed=0" in flow.run("provision", inventory="")
+    said = flow.run("provision", inventory="")
+    assert "changed=0" in said
+    flow.name_the_database(said)
     what_is_before_the_backend_is_attached()
     flow.start_hosts()
 
@@ -61,6 +63,24 @@ def test_from_an_empty_account_to_a_delivered_release_and_back(flow: Flow, monke
             assert flow.standing() == {APPS[1]}
             flow.run("undrain", "--limit", APPS[0])
             assert flow.standing() == set(APPS)
+
+    with operator(monkeypatch, "data"), flow.judged():
+        flow.bring_in("Ada")
+        flow.run("checkpoint", checkpoint="before-c2", snapshot=True)
+        flow.server.copy()
+        flow.bring_in("Eve")
+        assert flow.clients() == {"Ada", "Eve"}
+        restore = {"instance": True, "checkpoint": "before-c2", "confirm": "before-c2"}
+        with flow.server.resolved(APPS):
+            # Compared in the new instance, and refused: a client would be lost. The next run goes on with the same instance.
+            code, said = flow.attempt("restore", **restore)
+            assert code != 0 and "public.clients" in said and flow.clients() == {"Ada", "Eve"}, said
+            flow.run("restore", **restore, allow_loss=True)
+        flow.wait_until_served()
+        assert flow.clients() == {"Ada"}
+    # The old one is put aside.
+    names = sorted(one["name"] for one in flow.server.instances().values())
+    assert [name[:17] for name in names] == ["plano-prod", "plano-prod-before"], names
 
     flow.run("provision", "--tags", "edge", inventory="", edge_invalidate=["/static/*"])
     assert invalidated() == [["/static/*"]]

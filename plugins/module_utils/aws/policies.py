@@ -265,11 +265,12 @@ def data(scope: Scope) -> dict[str, Any]:
         _allow("Tag", "rds", ["AddTagsToResource"], [instance, snapshot], scope.tagged),
         _allow("Read", "rds", reads, "*", scope.here),
         _allow("ReadNetwork", "ec2", ["DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcs"], "*", scope.here),
+        _allow("Inventory", "ec2", ["DescribeInstances", "DescribeRegions"], "*", scope.here),
         _allow("Checkpoints", "s3", ["GetObject", "PutObject"], [_bucket(scope, "/checkpoints/*")]),
         _allow(
             "CheckpointsListed", "s3", ["ListBucket"], [_bucket(scope)], {"StringLike": {"s3:prefix": "checkpoints/*"}}
         ),
-        *_secrets(scope, "Passwords", "database/*"),
+        *_secrets(scope, "Passwords", "database*"),
         _master_password(scope),
     )
 
@@ -324,6 +325,7 @@ def edge(scope: Scope) -> dict[str, Any]:
             "*",
             scope.here,
         ),
+        *_secrets(scope, "OriginSecret", "edge*"),
     )
 
 

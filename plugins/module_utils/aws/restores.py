@@ -34,7 +34,7 @@ class InstanceError(EngineError):
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds between two looks, until something is said, and until waiting ends; what RDS does goes on then."""
+    """Seconds between two looks, which begin with one, until something is said, and until waiting ends; what RDS does goes on then."""
 
     look: float = 15.0
     say: float = 30.0
@@ -188,6 +188,7 @@ class Rds:
     ) -> _Thing:
         """Look until it is good, and say every half minute that it is not yet. Raises InstanceError."""
         began = said = self.clock.now()
+        pause = min(1.0, self.patience.look)
         while True:
             found = look()
             if found is not None and good(found):
@@ -203,7 +204,8 @@ class Rds:
             if now - said >= self.patience.say:
                 self.say(f"{what}: {state}, {round(now - began)} s")
                 said = now
-            self.clock.sleep(self.patience.look)
+            self.clock.sleep(pause)
+            pause = min(pause * 2, self.patience.look)
 
 
 def look_for_snapshot(rds: Rds, instance: str, checkpoint: str, digest: str) -> tuple[Instance, str, Snapshot | None]:
