@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
+from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.plano.delivery.plugins.module_utils.aws import instances, restores
@@ -45,9 +46,15 @@ class ActionModule(DataAction):
         )  # fmt: skip
 
         def ask(step: str, **part: Any) -> Mapping[str, Any]:
-            done: dict[str, Any] = self._execute_module(
-                module_args={**arguments, "part": {"step": step, **part}}, task_vars=task_vars
-            )
+            try:
+                done: dict[str, Any] = self._execute_module(
+                    module_args={**arguments, "part": {"step": step, **part}}, task_vars=task_vars
+                )
+            except AnsibleError as error:
+                # A connection that is lost while the name is away must not end the task: what was begun is taken back first, and told.
+                raise restores.InstanceError(
+                    f"the data host could not be asked ({step}): {str(error).rstrip('.')}"
+                ) from error
             if done.get("failed"):
                 raise restores.InstanceError(str(done.get("msg", f"{step} failed")).rstrip("."))
             return done

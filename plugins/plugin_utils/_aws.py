@@ -48,7 +48,7 @@ def explained(call: Call) -> Iterator[None]:
     except (exceptions.NoRegionError, exceptions.InvalidRegionError) as exc:
         raise AwsError(call.unasked(refusals.NO_REGION, exc)) from None
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as exc:
-        raise AwsError(call.unasked(refusals.NO_ANSWER, exc)) from None
+        raise AwsError(call.unasked(refusals.NO_ANSWER, exc), refusals.UNANSWERED) from None
     except exceptions.BotoCoreError as exc:
         # Whatever there is to find credentials, a profile, a role, a single sign-on, has errors of its own.
         raise AwsError(call.unasked(refusals.NO_CREDENTIALS, exc)) from None

@@ -9,6 +9,7 @@ The data host is a stand-in here: what it compares is in tests/data/test_instanc
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import boto3
 import moto_with_shims
 import pytest
+from ansible.errors import AnsibleConnectionFailure
 from controller import play
 from moto import mock_aws
 from moto_server import Moto
@@ -29,6 +31,7 @@ from ansible_collections.plano.delivery.plugins.action import data_checkpoint as
 from ansible_collections.plano.delivery.plugins.action import data_restore as action_restore
 from ansible_collections.plano.delivery.plugins.module_utils.aws import instances, policies, restores
 from ansible_collections.plano.delivery.plugins.module_utils.aws.instances import Order
+from ansible_collections.plano.delivery.plugins.module_utils.aws.refusals import UNANSWERED, AwsError
 from ansible_collections.plano.delivery.plugins.module_utils.aws.restores import InstanceError, Patience, Rds
 from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
 from ansible_collections.plano.delivery.plugins.plugin_utils import _aws, _instances
@@ -368,6 +371,86 @@ def test_a_second_rename_that_fails_takes_the_first_back(mine: Account) -> None:
     assert mine.changes.count("RestoreDBInstanceFromDBSnapshot") == 1
 
 
+def test_a_look_that_fails_says_nothing_of_what_is_waited_for(mine: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, real = iter(range(10_000)), Rds.instances
+
+    def unanswered(self: Rds) -> list[instances.Instance]:
+        if next(looks) % 3:
+            raise AwsError("RDS: AWS does not answer", UNANSWERED)
+        return real(self)
+
+    rds = mine.rds()
+    monkeypatch.setattr(Rds, "instances", unanswered)
+    assert rds.wait("x", lambda: rds.by_name(NAME), lambda _one: next(looks) > 20, 60).name == NAME
+    mine.expired = True
+    monkeypatch.setattr(Rds, "instances", real)
+    with pytest.raises(AwsError, match="have expired"):
+        rds.wait("x", lambda: rds.by_name(NAME), lambda _one: True, 60)
+    mine.expired = False
+
+    def down(self: Rds) -> list[instances.Instance]:
+        raise AwsError("RDS: AWS does not answer", UNANSWERED)
+
+    monkeypatch.setattr(Rds, "instances", down)
+    with pytest.raises(InstanceError, match=r"x: still not known \(RDS: AWS does not answer\) after 0 min"):
+        rds.wait("x", lambda: rds.by_name(NAME), lambda _one: True, 0)
+
+
+@pytest.mark.parametrize("renamed", [True, False])
+def test_a_first_rename_of_which_nothing_is_heard_is_taken_back(
+    mine: Account, monkeypatch: pytest.MonkeyPatch, renamed: bool
+) -> None:
+    mine.snapshot()
+    rename, made = Rds.rename, []
+
+    def lost(self: Rds, one: instances.Instance, name: str) -> instances.Instance:
+        if "-before-" in name and not made:
+            made.append(name)
+            if renamed:
+                self.modify(one, NewDBInstanceIdentifier=name)
+            raise AwsError("RDS: AWS does not answer", UNANSWERED)
+        return rename(self, one, name)
+
+    monkeypatch.setattr(Rds, "rename", lost)
+    with pytest.raises(InstanceError, match=r"does not answer\. plano-prod is what it was before; .* stays aside"):
+        mine.restore()
+    assert mine.one(NAME)["DbiResourceId"] == mine.first
+    mine.restore()
+    assert (mine.swap(), len(mine.names())) == ("restored", 2)
+
+
+@pytest.mark.parametrize(
+    "error, text",
+    [
+        (
+            AnsibleConnectionFailure("Failed to connect to the host via ssh"),
+            r"Failed to connect.*is what it was before",
+        ),
+        (KeyError("losses"), r"KeyError: 'losses'\. plano-prod is what it was before"),
+    ],
+)
+def test_whatever_ends_a_run_between_the_renames_gives_the_name_back(
+    mine: Account, monkeypatch: pytest.MonkeyPatch, error: Exception, text: str
+) -> None:
+    mine.snapshot()
+    module = Module(*ANSWERS[:2], error, {"changed": False})
+    done = act("data_restore", module, RESTORE, mine, monkeypatch)
+    assert done["failed"] and re.search(text, done["msg"])
+    assert mine.one(NAME)["DbiResourceId"] == mine.first
+    assert module.asked[-1]["part"]["step"] == "failed"
+
+
+def test_who_ends_a_run_between_the_renames_is_told_what_is_away(
+    mine: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine.snapshot()
+    with pytest.raises(KeyboardInterrupt):
+        act("data_restore", Module(*ANSWERS[:2], KeyboardInterrupt()), RESTORE, mine, monkeypatch)
+    assert mine.said[-1] == "plano-prod IS AWAY: run the same command again at once"
+    assert not act("data_restore", Module(*ANSWERS[2:]), RESTORE, mine, monkeypatch).get("failed")
+    assert (mine.swap(), len(mine.names())) == ("restored", 2)
+
+
 def test_credentials_that_expire_between_the_renames_are_told_aloud(
     mine: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -624,15 +707,27 @@ def test_with_the_policy_alone_all_of_it_passes_and_nothing_is_deleted(aws: Moto
         restores.snapshotted(Rds(known("rds"), _aws.explained, said.append, patience), NAME, "next", "d1", "")
 
 
+FOUND = {"losses": [], "differences": [], "erased": {}, "run": "r1"}
+ANSWERS = (
+    {"checkpoint": MANIFEST, "refused": [], "tables": [], "losses": []}, FOUND, {"losses": []}, {"run": "r1"},
+)  # fmt: skip
+RESTORE = {
+    "instance": NAME, "checkpoint": "before", "confirm": "before", "login_host": ADDRESS, "login_db": "shop",
+}  # fmt: skip
+
+
 class Module:
     """The module on the data host, as a stand-in for what an action plugin runs there."""
 
-    def __init__(self, *answers: dict[str, Any]) -> None:
+    def __init__(self, *answers: dict[str, Any] | BaseException) -> None:
         self.answers, self.asked = list(answers), []
 
     def __call__(self, module_args: dict[str, Any] | None = None, **_more: Any) -> dict[str, Any]:
         self.asked.append(dict(module_args or {}))
-        return self.answers.pop(0)
+        answer = self.answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
 
 def act(
@@ -725,23 +820,13 @@ def test_the_task_restores_on_the_controller_and_compares_on_the_host(
     mine: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine.snapshot()
-    found = {"losses": [], "differences": [], "erased": {}, "run": "r1"}
-    module = Module(
-        {"checkpoint": MANIFEST, "refused": [], "tables": [], "losses": []}, found, {"losses": []}, {"run": "r1"}
-    )
-    arguments = {
-        "instance": NAME,
-        "checkpoint": "before",
-        "confirm": "before",
-        "login_host": ADDRESS,
-        "login_db": "shop",
-    }
-    done = act("data_restore", module, arguments, mine, monkeypatch)
+    module = Module(*ANSWERS)
+    done = act("data_restore", module, RESTORE, mine, monkeypatch)
     assert (done["changed"], done["run"], mine.swap()) == (True, "r1", "restored")
     assert [one["part"]["step"] for one in module.asked] == ["looked", "compared", "counted", "proven"]
     assert {one["login_db"] for one in module.asked} == {"shop"}
     failing = Module({"failed": True, "msg": "the server does not answer."}, {"changed": False})
-    done = act("data_restore", failing, {**arguments, "confirm": ""}, mine, monkeypatch)
+    done = act("data_restore", failing, {**RESTORE, "confirm": ""}, mine, monkeypatch)
     assert done == {
         "failed": True,
         "msg": "plano-prod is not restored: confirm must repeat what is restored, before; the server does not answer. Nothing was changed",

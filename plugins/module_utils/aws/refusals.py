@@ -32,8 +32,12 @@ _ABSENT = (
 )
 
 
+# Not a word of AWS: it was asked, and nothing came back.
+UNANSWERED = "no answer"
+
+
 class AwsError(EngineError):
-    """AWS refused a call, or could not be asked; *code* is its own word for it, empty when it was not reached."""
+    """AWS refused a call, or could not be asked; *code* is its own word for it, UNANSWERED when it was not reached, or empty."""
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -42,6 +46,11 @@ class AwsError(EngineError):
     @property
     def absent(self) -> bool:
         return self.code in _ABSENT
+
+    @property
+    def passing(self) -> bool:
+        """Say whether the same call may pass a little later: it is neither refused for who calls, nor for where."""
+        return bool(self.code) and self.code not in (*DENIED, *_EXPIRED, *_UNKNOWN, *_ELSEWHERE)
 
     @property
     def denied(self) -> bool:

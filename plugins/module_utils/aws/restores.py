@@ -190,10 +190,17 @@ class Rds:
         began = said = self.clock.now()
         pause = min(1.0, self.patience.look)
         while True:
-            found = look()
+            try:
+                found = look()
+                state = found.status if found is not None else "not there yet"
+            except AwsError as error:
+                # One look in hours that fails says nothing of what is waited for.
+                if not error.passing:
+                    raise
+                found, state = None, f"not known ({error})"
             if found is not None and good(found):
                 return found
-            state, now = found.status if found is not None else "not there yet", self.clock.now()
+            now = self.clock.now()
             if state in instances.BROKEN:
                 raise InstanceError(f"{what}: RDS says {state}. See its events in RDS; nothing was deleted{more}")
             if now - began >= seconds:
@@ -409,37 +416,58 @@ def _exchange(
     incoming = rds.wait(incoming.name, lambda: rds.by_id(incoming.id), lambda one: one.ready, rds.patience.rename)
     if incoming.name == name:
         return
-    if outgoing.name == name:
-        rds.say(f"{name} is away from here on, until {incoming.name} has its name: some minutes")
-        outgoing = rds.rename(outgoing, aside)
-    else:
-        rds.say(
-            f"{name} IS AWAY: a run was cut between its renames. This one brings it back, as what was {incoming.name}"
-        )
     try:
+        if outgoing.name == name:
+            rds.say(f"{name} is away from here on, until {incoming.name} has its name: some minutes")
+            outgoing = rds.rename(outgoing, aside)
+        else:
+            rds.say(
+                f"{name} IS AWAY: a run was cut between its renames. This one brings it back, as what was {incoming.name}"
+            )
         before_second(outgoing)
         # RDS may make its first backup of it meanwhile.
         incoming = rds.wait(incoming.name, lambda: rds.by_id(incoming.id), lambda one: one.ready, rds.patience.rename)
         rds.rename(incoming, name)
-    except EngineError as error:
+    except Exception as error:
+        said = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
         try:
             now = _given_back(rds, name, outgoing, incoming)
-        except EngineError as worse:
+        except Exception as worse:
             raise InstanceError(
-                f"{error}; giving {outgoing.name} its name back failed too: {worse}. {name} IS AWAY: run the same command again at once"
+                f"{said}; giving {outgoing.name} its name back failed too: {worse}. {_away(rds, name)}"
             ) from error
-        raise InstanceError(f"{error}. {now}") from error
+        raise InstanceError(f"{said}. {now}") from error
+    except BaseException:
+        # Whoever ends the run has no minutes for a rename.
+        rds.say(f"{name} IS AWAY: run the same command again at once")
+        raise
     rds.say(f"{name} is back: it is what was {incoming.name}")
 
 
 def _given_back(rds: Rds, name: str, outgoing: Instance, incoming: Instance) -> str:
     """Take the first rename back, unless the second one goes on by itself; return how things are then."""
-    now = rds.by_id(incoming.id)
-    if now is not None and (now.name == name or now.status == "renaming"):
-        return f"{name} IS AWAY until that has ended"
-    rds.say(f"{incoming.name} does not become {name}: {outgoing.name} gets its name back")
-    rds.rename(outgoing, name)
+    then = rds.by_id(incoming.id)
+    if then is not None and then.name == name:
+        return f"{name} is what was {incoming.name} all the same: run the same command again, which ends it"
+    if then is not None and then.status == "renaming":
+        return f"{name} IS AWAY until that has ended: run the same command again at once"
+    # By its id: the first rename may have been begun, or done, by a call whose answer was lost.
+    now = rds.wait(outgoing.name, lambda: rds.by_id(outgoing.id), lambda one: one.ready, rds.patience.rename)
+    if now.name != name:
+        rds.say(f"{incoming.name} does not become {name}: {now.name} gets its name back")
+        rds.rename(now, name)
     return f"{name} is what it was before; {incoming.name} stays aside"
+
+
+def _away(rds: Rds, name: str) -> str:
+    """Say whether anybody has the name; where that is not known, as if nobody had."""
+    try:
+        found = rds.by_name(name)
+    except EngineError:
+        found = None
+    if found is None or not found.ready:
+        return f"{name} IS AWAY: run the same command again at once"
+    return f"{name} answers ({found.id}): run the same command again"
 
 
 def _prove(ask: Ask, noted: _Noted, stamp: str, kept: str) -> None:
