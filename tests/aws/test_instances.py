@@ -781,7 +781,9 @@ def test_a_snapshot_that_comes_long_after_its_dump_is_not_the_checkpoints(
     monkeypatch.setitem(MANIFEST, "at", ago(hours=1, minutes=2))
     plan = mine.restore(check=True)["plan"]
     assert plan["snapshot_at"] == done["snapshot"]["at"] and plan["checkpoint_at"] == MANIFEST["at"]
-    assert re.search(r"snapshot plano-prod-before: checkpoint before is of .*; allow_difference: true", plan["refused"][0])
+    assert re.search(
+        r"snapshot plano-prod-before: checkpoint before is of .*; allow_difference: true", plan["refused"][0]
+    )
     assert mine.restore(check=True, allow_difference=True)["plan"]["refused"] == []
 
 
