@@ -120,7 +120,7 @@ def _instance(
         )
     order = instance.Order(
         params["instance"], params["to_time"] or params["checkpoint"], part["stamp"], params["checkpoint"],
-        params["allow_loss"], params["allow_difference"],
+        params["allow_loss"], params["allow_difference"], params["state"] == "swapped_back",
     )  # fmt: skip
     host, beside = (dataclasses.replace(login, host=part[name]) for name in ("host", "beside"))
     step, details = part["step"], part["details"] or {}

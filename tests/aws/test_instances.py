@@ -65,6 +65,7 @@ class Host:
     def __init__(self, aws: Any) -> None:
         self.aws = aws
         self.asked: list[str] = []
+        self.checkpoint = "before"
         self.fails: dict[str, str] = {}
         self.loses: dict[str, list[dict[str, Any]]] = {}
         self.marked: set[str] = set()
@@ -87,7 +88,7 @@ class Host:
             return {"run": part["run"] or "restore.before.1"}
         losses = self.loses.get(step, [])
         return {
-            "checkpoint": MANIFEST,
+            "checkpoint": MANIFEST if self.checkpoint else None,
             "tables": [],
             "losses": losses,
             "refused": ["rows since"] if step == "looked_back" and losses else [],
@@ -161,6 +162,7 @@ class Account:
 
     def restore(self, check: bool = False, allow_loss: bool = True, **more: Any) -> dict[str, Any]:
         order = {"checkpoint": "before", "confirm": more.get("time", "before"), "login_host": ADDRESS, **more}
+        self.host.checkpoint = order["checkpoint"]
         return restores.restored(self.rds(), Order(NAME, **order), self.host, allow_loss, check)
 
     def back(self, check: bool = False, allow_loss: bool = True, **more: Any) -> dict[str, Any]:
@@ -355,6 +357,56 @@ def test_rows_that_were_written_meanwhile_are_counted_while_nobody_can_write(min
     told = mine.restore()
     assert told["losses"] == mine.host.loses["counted"]
     assert mine.changes.count("RestoreDBInstanceFromDBSnapshot") == 1
+
+
+def test_what_gave_the_name_back_blocks_nobody_and_is_compared_again(mine: Account) -> None:
+    mine.snapshot()
+    lose(mine.host, "counted")
+    with pytest.raises(InstanceError, match="is what it was before"):
+        mine.restore(allow_loss=False)
+    (half,) = (name for name in mine.names() if name != NAME)
+    assert mine.swap(half) == "aside"
+    assert mine.restore(check=True, checkpoint="", time=ago(minutes=30))["plan"]["refused"] == []
+    with pytest.raises(InstanceError, match="there is nothing to take back"):
+        mine.back()
+    mine.restore()
+    assert mine.host.asked.count("compared") == 2
+    assert mine.changes.count("RestoreDBInstanceFromDBSnapshot") == 1
+    assert mine.swap() == "restored"
+
+
+def test_a_taking_back_that_is_refused_late_can_be_asked_for_again(
+    mine: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine.snapshot()
+    mine.restore()
+    answer = Host.__call__
+
+    def late(stand_in: Host, step: str, **part: Any) -> dict[str, Any]:
+        if step == "looked_back" and part.get("host"):
+            lose(stand_in, "looked_back")
+        return answer(stand_in, step, **part)
+
+    monkeypatch.setattr(Host, "__call__", late)
+    with pytest.raises(InstanceError, match=r"rows since\. plano-prod is what it was before"):
+        mine.back(allow_loss=False)
+    assert (mine.one(NAME)["DbiResourceId"] == mine.first, mine.swap()) == (False, "restored")
+    assert mine.restore(check=True, checkpoint="", time=ago(minutes=30))["plan"]["refused"] == []
+    monkeypatch.setattr(Host, "__call__", answer)
+    mine.host.loses.clear()
+    mine.back(allow_loss=False)
+    assert mine.one(NAME)["DbiResourceId"] == mine.first
+
+
+def test_a_restore_that_was_cut_before_its_renames_is_compared_again(mine: Account) -> None:
+    mine.snapshot()
+    mine.cut_at = 4
+    with pytest.raises(Cut):
+        mine.restore()
+    mine.cut_at = None
+    assert [mine.swap(name) for name in mine.names()] == ["", "restoring"]
+    mine.restore()
+    assert mine.host.asked.count("compared") == 2
 
 
 def test_a_second_rename_that_fails_takes_the_first_back(mine: Account) -> None:

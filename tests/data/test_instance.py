@@ -95,9 +95,47 @@ def test_a_copy_of_the_moment_is_the_checkpoint(shop: Session, server: Server, t
         assert (told["differences"], told["losses"], told["erased"]) == ([], [], {})
         known = runs.find(other, told["run"])
         assert (known.state, known.target, known.details["stamp"]) == ("pending", "plano-prod", "s1")
-        # The next run finds the mark: it does not compare what the mark itself, or an erasure, may have changed.
+        # The next run finds the mark: it compares with what was there then, and takes out what was erased since.
+        folder = place(tmp_path, shop.login.database).folder
+        with server.session(shop.login.database) as live:
+            live.execute("DELETE FROM public.clients WHERE id = 4")
+            home.ensure(live)
+            erasure.keep(live, folder, erasure.of([{"table": "public.clients", "key": {"id": 4}}]))
+        for rows in (1, 0):
+            again = compare(server, other, tmp_path)
+            assert (again["run"], again["differences"], sum(again["erased"].values())) == (told["run"], [], rows)
+        assert other.value("SELECT count(*) FROM public.clients WHERE id = 4") == 0
         other.execute("DELETE FROM public.notes")
-        assert compare(server, other, tmp_path, allow_loss=True)["run"] == told["run"]
+        with pytest.raises(
+            DataError, match=r"is not what it was when it was compared: public\.notes was changed after"
+        ):
+            compare(server, other, tmp_path, allow_loss=True)
+
+
+def test_a_mark_of_an_earlier_checkpoint_of_that_name_does_not_count(
+    shop: Session, server: Server, tmp_path: Path
+) -> None:
+    with restored(server, shop) as other:
+        run = compare(server, other, tmp_path)["run"]
+        other.execute(
+            "UPDATE plano_delivery.run SET details = jsonb_set(details, '{digest}', '\"d0\"') WHERE id = %s", [run]
+        )
+        other.execute("DELETE FROM public.notes")
+        with pytest.raises(DataError, match=r"what was restored is not checkpoint before: public\.notes differs"):
+            compare(server, other, tmp_path, allow_loss=True)
+
+
+def test_the_mark_of_a_restore_does_not_prove_that_it_was_taken_back(
+    shop: Session, server: Server, tmp_path: Path
+) -> None:
+    with restored(server, shop) as other:
+        compare(server, other, tmp_path)
+        back = replace(ORDER, back=True)
+        with pytest.raises(DataError, match="does not hold the mark"):
+            instance.proven(other.login, back, "", {}, WHO, seconds=0)
+        run = instance.marked_back(other, place(tmp_path, shop.login.database), back, WHO)["run"]
+        assert instance.marked_back(other, place(tmp_path, shop.login.database), back, WHO)["run"] == run
+        assert instance.proven(other.login, back, "", {}, WHO, seconds=0).id == run
 
 
 def test_what_was_logged_between_dump_and_snapshot_is_explained_to_the_row(

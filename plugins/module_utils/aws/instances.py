@@ -6,6 +6,9 @@
 Tags on the restored instance say what it is and how far its restore has come, so that a run that was cut is gone on with:
 
     plano:swap  (none) ──> restoring ──> restored ──> taking-back ──> taken-back
+                          │    ^            ^               │
+                          v    │            └───────────────┘   (nothing was changed: the name was given back)
+                          aside
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ ENVIRONMENT, MANAGED = "plano:environment", "plano:managed"
 CHECKPOINT, DIGEST, VERSION = "plano:checkpoint", "plano:digest", "plano:version"
 RESTORES, REPLACES, STAMP, SWAP = "plano:restores", "plano:replaces", "plano:stamp", "plano:swap"
 FRESH, RESTORING, RESTORED, TAKING_BACK, TAKEN_BACK = "", "restoring", "restored", "taking-back", "taken-back"
+# It was compared, and did not get the name, or gave it back: it blocks nobody, and is compared again before it is gone on with.
+ASIDE = "aside"
 OWN = (RESTORES, REPLACES, STAMP, SWAP)
 # RDS's own limits; a restored instance is called INSTANCE-restored-STAMP.
 LONGEST, LONGEST_SNAPSHOT = 63, 255
@@ -329,7 +334,7 @@ def done_already(order: Order, seen: Seen) -> Instance | None:
 def plan_restore(order: Order, seen: Seen) -> Plan:
     """Say how the restore goes on from what is there, with all that forbids it."""
     live = seen.named(order.instance)
-    halves = restored_halves(order, seen, FRESH, RESTORING)
+    halves = restored_halves(order, seen, FRESH, ASIDE, RESTORING)
     if halves:
         return _plan_adoption(order, seen, halves, live)
     refused = _order_faults(order) + instance_faults(order.instance, live)
@@ -382,7 +387,7 @@ def _plan_adoption(order: Order, seen: Seen, halves: Sequence[Instance], live: I
         )
     if old is None:
         refused.append(f"neither {order.instance} nor {before} is there, which {half.name} is to replace")
-    elif half.tags.get(SWAP, FRESH) == FRESH:
+    elif old.name == order.instance:
         refused += instance_faults(order.instance, old)
         if order.login_host != old.address:
             refused.append(f"login_host {order.login_host or '(none)'} is not where {old.name} answers ({old.address})")

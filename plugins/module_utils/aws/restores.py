@@ -32,6 +32,10 @@ class InstanceError(EngineError):
     """What keeps an instance from being saved or restored; the message says what there is now, and what to do next."""
 
 
+class GivenBack(InstanceError):
+    """The name is where it was before the first rename."""
+
+
 @dataclass(frozen=True)
 class Patience:
     """Seconds between two looks, which begin with one, until something is said, and until waiting ends; what RDS does goes on then."""
@@ -275,8 +279,9 @@ def restored(rds: Rds, order: Order, ask: Ask, allow_loss: bool, check: bool) ->
         raise InstanceError(f"{order.instance} is not restored: {'; '.join(refused)}. Nothing was changed")
     with _Noted(rds, order, ask) as noted:
         half = plan.half or _make(rds, plan)
-        if half.tags.get(instances.SWAP, instances.FRESH) == instances.FRESH:
-            old = _need(plan.old)
+        old = _need(plan.old)
+        # However far a run before this one has come: rows are written and erased as long as the live one is live.
+        if old.name == order.instance or half.tags.get(instances.SWAP, instances.FRESH) == instances.FRESH:
             half = _settled(rds, old, half)
             rds.say(f"{half.name} is restored: comparing it with what it shall be, and counting what would be lost")
             noted.update(ask("compared", stamp=plan.stamp, beside=half.address))
@@ -314,7 +319,13 @@ def taken_back(rds: Rds, order: Order, ask: Ask, allow_loss: bool, check: bool) 
             if found["refused"]:
                 raise InstanceError("; ".join(found["refused"]))
 
-        _exchange(rds, order.instance, half, plan.restored, old, (lambda _outgoing: None) if allow_loss else recounted)
+        try:
+            _exchange(
+                rds, order.instance, half, plan.restored, old, (lambda _outgoing: None) if allow_loss else recounted
+            )
+        except GivenBack:
+            _remember(rds, half, instances.RESTORED)
+            raise
         _prove(ask, noted, plan.stamp, plan.restored)
         rds.tag(_need(rds.by_id(half.id)), instances.TAKEN_BACK)
     return {"changed": True, **noted.result(Plan(plan.stamp, plan.restored, plan.restored, []))}
@@ -325,8 +336,8 @@ def _look(rds: Rds, order: Order, ask: Ask) -> tuple[Seen, Mapping[str, Any]]:
     found = rds.instances()
     words: Mapping[str, Any] = {}
     live = next((one for one in found if one.name == order.instance), None)
-    half = instances.restored_halves(order, Seen(found, rds.now()), instances.RESTORING)
-    if live is not None and not half and order.target and order.login_host == live.address:
+    cut = [one.id for one in instances.restored_halves(order, Seen(found, rds.now()), instances.RESTORING)]
+    if live is not None and live.id not in cut and order.target and order.login_host == live.address:
         try:
             words = ask("looked")
         except EngineError as error:
@@ -399,7 +410,11 @@ def _swap(rds: Rds, order: Order, plan: Plan, half: Instance, ask: Ask, allow_lo
 
     if half.name != order.instance:
         old = _need(plan.old)
-        _exchange(rds, order.instance, old, plan.before, half, (lambda _outgoing: None) if allow_loss else counted)
+        try:
+            _exchange(rds, order.instance, old, plan.before, half, (lambda _outgoing: None) if allow_loss else counted)
+        except GivenBack:
+            _remember(rds, half, instances.ASIDE)
+            raise
         if allow_loss:
             # The name leads to what was restored again: this takes nobody's time.
             after = _need(rds.by_id(old.id))
@@ -431,12 +446,12 @@ def _exchange(
     except Exception as error:
         said = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
         try:
-            now = _given_back(rds, name, outgoing, incoming)
+            now, given_back = _given_back(rds, name, outgoing, incoming)
         except Exception as worse:
             raise InstanceError(
                 f"{said}; giving {outgoing.name} its name back failed too: {worse}. {_away(rds, name)}"
             ) from error
-        raise InstanceError(f"{said}. {now}") from error
+        raise (GivenBack if given_back else InstanceError)(f"{said}. {now}") from error
     except BaseException:
         # Whoever ends the run has no minutes for a rename.
         rds.say(f"{name} IS AWAY: run the same command again at once")
@@ -444,19 +459,27 @@ def _exchange(
     rds.say(f"{name} is back: it is what was {incoming.name}")
 
 
-def _given_back(rds: Rds, name: str, outgoing: Instance, incoming: Instance) -> str:
-    """Take the first rename back, unless the second one goes on by itself; return how things are then."""
+def _given_back(rds: Rds, name: str, outgoing: Instance, incoming: Instance) -> tuple[str, bool]:
+    """Take the first rename back, unless the second one goes on by itself; return how things are then, and whether they are as before."""
     then = rds.by_id(incoming.id)
     if then is not None and then.name == name:
-        return f"{name} is what was {incoming.name} all the same: run the same command again, which ends it"
+        return f"{name} is what was {incoming.name} all the same: run the same command again, which ends it", False
     if then is not None and then.status == "renaming":
-        return f"{name} IS AWAY until that has ended: run the same command again at once"
+        return f"{name} IS AWAY until that has ended: run the same command again at once", False
     # By its id: the first rename may have been begun, or done, by a call whose answer was lost.
     now = rds.wait(outgoing.name, lambda: rds.by_id(outgoing.id), lambda one: one.ready, rds.patience.rename)
     if now.name != name:
         rds.say(f"{incoming.name} does not become {name}: {now.name} gets its name back")
         rds.rename(now, name)
-    return f"{name} is what it was before; {incoming.name} stays aside"
+    return f"{name} is what it was before; {incoming.name} stays aside", True
+
+
+def _remember(rds: Rds, half: Instance, state: str) -> None:
+    """Tag what was renamed meanwhile. A tag that is missing must not hide why it is needed."""
+    try:
+        rds.tag(_need(rds.by_id(half.id)), state)
+    except EngineError as error:
+        rds.say(f"{half.name} is not tagged as {state}: {error}")
 
 
 def _away(rds: Rds, name: str) -> str:

@@ -49,6 +49,8 @@ class Order:
     checkpoint: str = ""
     allow_loss: bool = False
     allow_difference: bool = False
+    # Whether the restore is taken back.
+    back: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,26 +109,32 @@ def looked(session: Session, place: Place, order: Order, check: bool) -> dict[st
 def compared(live: Session, other: Session, place: Place, order: Order, stamp: Stamp) -> dict[str, Any]:
     """Compare the restored server *other* with the checkpoint and with what is live, and mark it. Raises DataError; then it is not marked."""
     began = time.monotonic()
-    run = _marked(other, order)
-    differences: list[dict[str, Any]] = []
-    if run is None:
-        found = place.need(order.checkpoint) if order.checkpoint else None
-        differences = differing(other, found, place.jobs) if found else _structure(live, other)
-        wrong = [one["text"] for one in differences if not one["explained"]]
-        if wrong and not order.allow_difference:
-            what = f"checkpoint {order.checkpoint}" if found else "the live database as far as time cannot explain it"
-            raise DataError(
-                f"what was restored is not {what}: {'; '.join(wrong[:10])}. The live instance was not touched;"
-                " allow_difference: true accepts what is listed"
-            )
+    found = place.need(order.checkpoint) if order.checkpoint else None
+    known = _marked(other, order, found.digest if found else "")
+    if known is not None:
+        differences = _since_mark(other, known, place.jobs)
+        what = "what it was when it was compared"
+    elif found:
+        differences = differing(other, found, place.jobs)
+        what = f"checkpoint {order.checkpoint}"
+    else:
+        differences = _structure(live, other)
+        what = "the live database as far as time cannot explain it"
+    wrong = [one["text"] for one in differences if not one["explained"]]
+    if wrong and not order.allow_difference:
+        raise DataError(
+            f"what was restored is not {what}: {'; '.join(wrong[:10])}. The live instance was not touched;"
+            " allow_difference: true accepts what is listed"
+        )
     losses = counted(live, other, place.jobs)
     if not order.allow_loss and losses:
         raise DataError(
             f"{order.target} is not restored: {'; '.join(_words(losses)[:10])}. The live instance was not touched"
         )
-    erased: dict[Table, int] = {}
-    if run is None:
+    if known is None:
         run, erased = mark(live, other, place, order, stamp)
+    else:
+        run, erased = known.id, marked_again(live, other, place, known, stamp)
     return {
         "run": run,
         "differences": differences,
@@ -254,38 +262,58 @@ def mark(
     live: Session | None, other: Session, place: Place, order: Order, stamp: Stamp
 ) -> tuple[str, dict[Table, int]]:
     """Write into what is about to become live who it is and what it holds, and take out rows that were erased for privacy since."""
+    erased, tables = _without_erased(live, other, place, stamp)
+    run = runs.check_id(restore.run_name("restore" if live else "swap-back", order.target))
+    details = {
+        "instance": order.instance, "checkpoint": order.target, "stamp": order.stamp, "back": live is None,
+        "digest": place.need(order.checkpoint).digest if live and order.checkpoint else "", "tables": tables,
+    }  # fmt: skip
+    with other.transaction():
+        runs.begin(other, run, runs.RESTORE, order.instance, stamp)
+        _note(other, run, details)
+    return run, erased
+
+
+def marked_again(live: Session | None, other: Session, place: Place, known: Run, stamp: Stamp) -> dict[Table, int]:
+    """Take out what was erased for privacy since the mark was made."""
+    erased, tables = _without_erased(live, other, place, stamp)
+    if any(erased.values()):
+        _note(other, known.id, {"tables": tables})
+    return erased
+
+
+def _note(session: Session, run: str, details: Mapping[str, Any]) -> None:
+    session.execute(
+        "UPDATE plano_delivery.run SET details = details || %s::jsonb WHERE id = %s", [json.dumps(details), run]
+    )
+
+
+def _without_erased(
+    live: Session | None, other: Session, place: Place, stamp: Stamp
+) -> tuple[dict[Table, int], list[dict[str, Any]]]:
+    """Take out the rows that were erased for privacy; return how many there were, and what is there then."""
     home.ensure(other)
     listed = set(erasure.listed(other, place.folder)) | set(erasure.listed(live, place.folder) if live else [])
     shapes = fingerprint.shapes(other, _schemas(other))
     columns = {shape.table: shape.columns for shape in shapes}
-    run = runs.check_id(restore.run_name("restore" if live else "swap-back", order.target))
     with other.transaction():
         erasure.keep(other, place.folder, sorted(listed))
         erased = erasure.apply(other, sorted(listed), {table.schema: table.schema for table in columns}, columns)
         _forget(other, sorted(listed), stamp)
     contents = fingerprint.contents(other.login, shapes, place.jobs)
-    with other.transaction():
-        runs.begin(other, run, runs.RESTORE, order.instance, stamp)
-        tables = [
-            {"schema": t.schema, "name": t.name, "rows": c.rows, "sums": list(c.sums)} for t, c in contents.items()
-        ]
-        details = {"instance": order.instance, "checkpoint": order.target, "stamp": order.stamp, "tables": tables}
-        other.execute(
-            "UPDATE plano_delivery.run SET details = details || %s::jsonb WHERE id = %s", [json.dumps(details), run]
-        )
-    return run, erased
+    return erased, [
+        {"schema": t.schema, "name": t.name, "rows": c.rows, "sums": list(c.sums)} for t, c in contents.items()
+    ]
 
 
 def looked_back(live: Session, place: Place, order: Order) -> dict[str, Any]:
     """Say what was written into a restored server since it became live, which taking it back loses."""
-    known = _newest(live, order, (runs.CONFIRMED, runs.PENDING, runs.FAILED))
+    known = _newest(live, order, (runs.CONFIRMED, runs.PENDING, runs.FAILED), back=False)
     if known is None:
         raise DataError(
             f"{live.login.place} holds no mark of a restore of {order.target}: it is not the server that was restored"
         )
-    reference = {
-        Table(t["schema"], t["name"]): Content(t["rows"], (t["sums"][0], t["sums"][1])) for t in known.details["tables"]
-    }
+    reference = _reference(known)
     shapes = fingerprint.shapes(live, _schemas(live))
     contents = fingerprint.contents(live.login, shapes, place.jobs)
     losses = [
@@ -300,8 +328,11 @@ def looked_back(live: Session, place: Place, order: Order) -> dict[str, Any]:
 
 def marked_back(other: Session, place: Place, order: Order, stamp: Stamp) -> dict[str, Any]:
     """Mark the server that was put aside, before it becomes live again."""
-    run = _marked(other, order)
-    return {"run": run or mark(None, other, place, order, stamp)[0]}
+    known = _newest(other, order, (runs.PENDING,), back=True)
+    if known is None:
+        return {"run": mark(None, other, place, order, stamp)[0]}
+    marked_again(None, other, place, known, stamp)
+    return {"run": known.id}
 
 
 def proven(
@@ -311,7 +342,12 @@ def proven(
     end = time.monotonic() + seconds
     while True:
         with reached(login, max(0.0, end - time.monotonic())) as session:
-            known = runs.find(session, run) if run and home.exists(session) else _newest(session, order, runs.STATES)
+            # Without its id it is the newest of its direction: that of the restore is in the server that was taken back.
+            known = (
+                runs.find(session, run)
+                if run and home.exists(session)
+                else _newest(session, order, runs.STATES, order.back)
+            )
             if known is not None:
                 with session.transaction():
                     if known.state != runs.CONFIRMED:
@@ -352,21 +388,37 @@ def _beside(session: Session) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _marked(other: Session, order: Order) -> str | None:
-    known = _newest(other, order, (runs.PENDING,))
-    return known.id if known else None
+def _marked(other: Session, order: Order, digest: str) -> Run | None:
+    """Return the mark of a comparison with this very checkpoint, not with an earlier one of its name."""
+    known = _newest(other, order, (runs.PENDING,), back=False)
+    return known if known and known.details.get("digest", "") == digest else None
 
 
-def _newest(session: Session, order: Order, states: Sequence[str]) -> Run | None:
-    """Return the newest mark of this restore."""
+def _newest(session: Session, order: Order, states: Sequence[str], back: bool) -> Run | None:
+    """Return the newest mark of this restore, or of its taking *back*."""
     if not home.exists(session):
         return None
     rows = session.rows(
         "SELECT id FROM plano_delivery.run WHERE kind = %s AND state = ANY(%s) AND details ->> 'instance' = %s"
-        " AND details ->> 'stamp' = %s ORDER BY began DESC LIMIT 1",
-        [runs.RESTORE, list(states), order.instance, order.stamp],
+        " AND details ->> 'stamp' = %s AND coalesce((details ->> 'back')::boolean, false) = %s ORDER BY began DESC LIMIT 1",
+        [runs.RESTORE, list(states), order.instance, order.stamp, back],
     )
     return runs.find(session, rows[0][0]) if rows else None
+
+
+def _reference(known: Run) -> dict[Table, Content]:
+    """Return what a server held when it was marked."""
+    return {
+        Table(t["schema"], t["name"]): Content(t["rows"], (t["sums"][0], t["sums"][1])) for t in known.details["tables"]
+    }
+
+
+def _since_mark(other: Session, known: Run, jobs: int) -> list[dict[str, Any]]:
+    """Say where *other* is no longer what was compared. The manifest cannot say it: erasures may have taken rows out since."""
+    reference = _reference(known)
+    contents = fingerprint.contents(other.login, fingerprint.shapes(other, _schemas(other)), jobs)
+    changed = {table for table in reference.keys() | contents.keys() if reference.get(table) != contents.get(table)}
+    return [_told(str(table), "was changed after it was compared") for table in sorted(changed)]
 
 
 def _told(what: str, how: str, explained: bool = False) -> dict[str, Any]:
