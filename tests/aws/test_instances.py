@@ -103,6 +103,7 @@ class Account:
         self.cut_at: int | None = None
         self.cut_before = False
         self.refuse: dict[str, int] = {}
+        self.engaged: dict[str, int] = {}
         self.expired = False
         self.said: list[str] = []
         global current
@@ -134,6 +135,9 @@ class Account:
         if name.startswith(("Describe", "List")):
             return
         assert not name.startswith("Delete")
+        if self.engaged.get(name):
+            self.engaged[name] -= 1
+            raise _aws.exceptions.ClientError({"Error": {"Code": "InvalidDBInstanceState", "Message": "no"}}, name)
         self.changes.append(name)
         if self.cut_before and len(self.changes) == self.cut_at:
             raise Cut
@@ -542,6 +546,28 @@ def test_what_is_not_like_the_live_one_does_not_take_its_name(mine: Account, mon
     monkeypatch.setattr(rds, "modify_db_instance", modify)
     mine.restore()
     assert mine.one(NAME)["MaxAllocatedStorage"] == 200
+
+
+@pytest.mark.parametrize("status", ["storage-initialization", "storage-config-upgrade"])
+def test_an_instance_that_serves_while_its_storage_is_prepared_is_gone_on_with(
+    mine: Account, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    mine.snapshot()
+    real = Rds.instances
+
+    def told(self: Rds) -> list[instances.Instance]:
+        return [
+            instances.Instance({**one.said, "DBInstanceStatus": status}) if one.id != mine.first and one.ready else one
+            for one in real(self)
+        ]
+
+    monkeypatch.setattr(Rds, "instances", told)
+    mine.engaged["ModifyDBInstance"] = 5
+    mine.restore()
+    assert (mine.swap(), mine.engaged) == ("restored", {"ModifyDBInstance": 0})
+    mine.engaged["ModifyDBInstance"] = 1_000_000
+    with pytest.raises(AwsError, match="ModifyDBInstance failed"):
+        mine.rds(settle=0).modify(instances.Instance(mine.one(NAME)), MultiAZ=True)
 
 
 def test_parameters_that_wait_for_a_restart_get_it(mine: Account, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ LONGEST_INSTANCE = LONGEST - len("-restored-") - 8
 # How much younger than the moment of its dump, and than the time the dump took, a checkpoint's snapshot may be.
 CLOSE = timedelta(hours=1)
 # It can be read and snapshotted in these; in all others RDS is at work on it, or it is broken.
-READY = ("available", "storage-optimization")
+READY = ("available", "storage-config-upgrade", "storage-initialization", "storage-optimization")
 BROKEN = (
     "failed", "incompatible-create", "incompatible-network", "incompatible-option-group", "incompatible-parameters", "incompatible-restore",
     "inaccessible-encryption-credentials", "insufficient-capacity", "restore-error", "storage-full", "stopped", "deleting",

@@ -22,6 +22,7 @@ from .targets import Clock
 POLICY = "data"
 _GONE = ("DBInstanceNotFound", "DBInstanceNotFoundFault", "DBSnapshotNotFound", "DBSnapshotNotFoundFault")
 _TAKEN = ("DBInstanceAlreadyExists", "DBSnapshotAlreadyExists")
+_ENGAGED = ("InvalidDBInstanceState", "InvalidDBInstanceStateFault")
 _QUOTA = ("InstanceQuotaExceeded", "StorageQuotaExceeded", "SnapshotQuotaExceeded")
 # Asks the data host for a step of data_restore; what fails there is raised as an EngineError.
 Ask = Callable[..., Mapping[str, Any]]
@@ -143,7 +144,20 @@ class Rds:
 
     def modify(self, one: Instance, **changes: Any) -> None:
         asked = {"DBInstanceIdentifier": one.name, "ApplyImmediately": True, **changes}
-        self._call(self.client.modify_db_instance, "ModifyDBInstance", f"instance {one.name}", one.arn, **asked)
+        began = said = self.clock.now()
+        while True:
+            try:
+                self._call(self.client.modify_db_instance, "ModifyDBInstance", f"instance {one.name}", one.arn, **asked)
+                return
+            except AwsError as error:
+                now = self.clock.now()
+                # It serves also in states in which RDS changes nothing, such as while it loads what it was restored from.
+                if error.code not in _ENGAGED or now - began >= self.patience.settle:
+                    raise
+                if now - said >= self.patience.say:
+                    self.say(f"{error}; asking again, {round(now - began)} s")
+                    said = now
+            self.clock.sleep(self.patience.look)
 
     def reboot(self, one: Instance) -> None:
         self._call(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any, Mapping, Sequence
 
+from .. import instances
 from .network import tag_list, tags_in
 from .plan import Cloud, Found, Item, Kind
 
@@ -176,7 +177,7 @@ class Database(RdsKind):
                 "master_user": one.get("MasterUsername", ""),
                 "master_secret": (one.get("MasterUserSecret") or {}).get("SecretArn", ""),
             },
-            busy="" if status in ("available", "stopped", "storage-optimization") else status,
+            busy="" if status in (*instances.READY, "stopped") else status,
             kept="it is protected from deletion; set aws_database.deletion_protection: false and provision first"
             if one.get("DeletionProtection")
             else "",
