@@ -295,6 +295,20 @@ def test_a_time_is_restored_into_a_new_instance_too(mine: Account) -> None:
     assert mine.one(NAME)["MultiAZ"] and mine.one(NAME)["VpcSecurityGroups"][0]["VpcSecurityGroupId"] == mine.group
 
 
+def test_a_time_that_is_restored_already_is_no_matter_of_the_new_ones_backups(
+    mine: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = ago(hours=1)
+    mine.restore(checkpoint="", time=time)
+    monkeypatch.setattr(Rds, "earliest", lambda *_given: datetime.now(timezone.utc))
+    assert mine.restore(checkpoint="", time=time)["changed"] is False
+    with pytest.raises(InstanceError, match="confirm must repeat"):
+        mine.restore(checkpoint="", time=time, confirm="")
+    lose(mine.host, "looked_back")
+    with pytest.raises(InstanceError, match="is before the oldest automated backup"):
+        mine.restore(checkpoint="", time=time)
+
+
 def lose(host: Host, step: str) -> None:
     host.loses[step] = [{"table": "public.clients", "rows_lost": 3}]
 
@@ -361,6 +375,31 @@ def test_rows_that_were_written_meanwhile_are_counted_while_nobody_can_write(min
     told = mine.restore()
     assert told["losses"] == mine.host.loses["counted"]
     assert mine.changes.count("RestoreDBInstanceFromDBSnapshot") == 1
+
+
+def test_what_was_made_of_an_earlier_checkpoint_of_that_name_is_not_gone_on_with(
+    mine: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine.snapshot()
+    mine.cut_at = 2
+    with pytest.raises(Cut):
+        mine.restore()
+    mine.cut_at = None
+    mine.aws.delete_db_snapshot(DBSnapshotIdentifier="plano-prod-before")
+    mine.snapshot(digest="d9")
+    monkeypatch.setitem(MANIFEST, "digest", "d9")
+    (half,) = (name for name in mine.names() if name != NAME)
+    with pytest.raises(
+        InstanceError, match=rf"{half} was made of an earlier checkpoint before: remove it .*{half}-final"
+    ):
+        mine.restore()
+    monkeypatch.setitem(MANIFEST, "digest", "d1")
+    mine.restore()
+    assert instances.tags_in(mine.one(NAME)["TagList"])["plano:digest"] == "d1"
+    assert mine.restore()["changed"] is False
+    # The new one of that name is another target: it is not done already.
+    monkeypatch.setitem(MANIFEST, "digest", "d9")
+    assert mine.restore(check=True)["plan"]["call"]["action"] == "RestoreDBInstanceFromDBSnapshot"
 
 
 def test_what_gave_the_name_back_blocks_nobody_and_is_compared_again(mine: Account) -> None:

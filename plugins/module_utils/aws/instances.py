@@ -25,7 +25,7 @@ RESTORES, REPLACES, STAMP, SWAP = "plano:restores", "plano:replaces", "plano:sta
 FRESH, RESTORING, RESTORED, TAKING_BACK, TAKEN_BACK = "", "restoring", "restored", "taking-back", "taken-back"
 # It was compared, and did not get the name, or gave it back: it blocks nobody, and is compared again before it is gone on with.
 ASIDE = "aside"
-OWN = (RESTORES, REPLACES, STAMP, SWAP)
+OWN = (RESTORES, REPLACES, STAMP, SWAP, DIGEST)
 # RDS's own limits; a restored instance is called INSTANCE-restored-STAMP.
 LONGEST, LONGEST_SNAPSHOT = 63, 255
 LONGEST_INSTANCE = LONGEST - len("-restored-") - 8
@@ -328,7 +328,14 @@ def restored_halves(order: Order, seen: Seen, *states: str) -> list[Instance]:
 
 def done_already(order: Order, seen: Seen) -> Instance | None:
     """Return the live instance if it is what a restore of this very target has made."""
-    return next((one for one in restored_halves(order, seen, RESTORED) if one.name == order.instance), None)
+    return next(
+        (
+            one
+            for one in restored_halves(order, seen, RESTORED)
+            if one.name == order.instance and not _of_another(order, one, seen)
+        ),
+        None,
+    )
 
 
 def plan_restore(order: Order, seen: Seen) -> Plan:
@@ -371,7 +378,7 @@ def plan_restore(order: Order, seen: Seen) -> Plan:
                 f"the name {name} is taken: that instance {what}. Rename or remove it ({removal(name)}) to restore anew"
             )
     refused += time_faults(order, live, seen) if order.time else _snapshot_use_faults(order, live, seen)
-    call = None if refused else _call(order, live, restored, stamp)
+    call = None if refused else _call(order, live, restored, stamp, seen)
     return Plan(stamp, restored, before, refused, None, live, call, left_out(live))
 
 
@@ -384,6 +391,10 @@ def _plan_adoption(order: Order, seen: Seen, halves: Sequence[Instance], live: I
     if half.broken:
         refused.append(
             f"{half.name}, which this restore has made, is {half.status}: see what RDS says of it, remove it ({removal(half.name)}), run again"
+        )
+    if _of_another(order, half, seen):
+        refused.append(
+            f"{half.name} was made of an earlier checkpoint {order.checkpoint}: remove it ({removal(half.name)}), run again"
         )
     if old is None:
         refused.append(f"neither {order.instance} nor {before} is there, which {half.name} is to replace")
@@ -490,16 +501,24 @@ def wanted(live: Instance) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def restored_tags(order: Order, live: Instance, stamp: str) -> dict[str, str]:
+def restored_tags(order: Order, live: Instance, stamp: str, digest: str) -> dict[str, str]:
     """Return the live one's tags, its Name too, which it is going to have, and what it is."""
     kept = {key: value for key, value in live.tags.items() if not key.startswith("aws:") and key not in OWN}
-    return {**kept, RESTORES: order.target, REPLACES: order.instance, STAMP: stamp}
+    # To a time, the checkpoint is what to compare with alone.
+    made_of = {DIGEST: digest} if digest and not order.time else {}
+    return {**kept, **made_of, RESTORES: order.target, REPLACES: order.instance, STAMP: stamp}
 
 
-def _call(order: Order, live: Instance, name: str, stamp: str) -> tuple[str, dict[str, Any]]:
+def _of_another(order: Order, one: Instance, seen: Seen) -> bool:
+    """Say whether it was made of an earlier checkpoint of this name."""
+    theirs, ours = one.tags.get(DIGEST), seen.manifest.get("digest")
+    return bool(not order.time and theirs and ours and theirs != ours)
+
+
+def _call(order: Order, live: Instance, name: str, stamp: str, seen: Seen) -> tuple[str, dict[str, Any]]:
     # PITR could take the limit of the storage itself; one way for both is simpler.
     like = {key: value for key, value in wanted(live).items() if key not in AFTERWARDS}
-    common = {**like, "Tags": tag_list(restored_tags(order, live, stamp))}
+    common = {**like, "Tags": tag_list(restored_tags(order, live, stamp, str(seen.manifest.get("digest", ""))))}
     if order.time:
         source = {
             "SourceDBInstanceIdentifier": live.name,

@@ -281,7 +281,14 @@ def restored(rds: Rds, order: Order, ask: Ask, allow_loss: bool, check: bool) ->
     }
     result = {"changed": True, "plan": told, "checkpoint": words.get("checkpoint")}
     again = instances.done_already(order, seen)
-    if again is not None and not refused and not ask("looked_back", stamp=again.tags[instances.STAMP])["losses"]:
+    # What keeps a new restore from beginning, such as backups that begin with what this one has made, is no matter then.
+    asked = order.confirm == order.target and again is not None and order.login_host == again.address
+    if (
+        again is not None
+        and asked
+        and "tables" in words
+        and not ask("looked_back", stamp=again.tags[instances.STAMP])["losses"]
+    ):
         return {
             **result,
             "changed": False,
