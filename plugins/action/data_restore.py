@@ -31,6 +31,9 @@ class ActionModule(DataAction):
             if told["to_time"]:
                 return _failed("to_time: only an instance goes back to a time; name it (instance)")
             return super()._carried_out(arguments, given, task_vars)
+        if told["to_time"]:
+            told = {**told, **{name: instances.one_spelling(told[name]) for name in ("to_time", "confirm")}}
+            arguments = {**arguments, "to_time": told["to_time"], "confirm": told["confirm"]}
         if state not in FLOWS:
             return _failed(
                 f"state {state} is not for an instance: it would make one, compare it and have to delete it, which the policy 'data' lets nobody"

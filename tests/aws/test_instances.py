@@ -952,6 +952,17 @@ def test_the_task_restores_on_the_controller_and_compares_on_the_host(
     }
 
 
+def test_a_time_is_the_same_however_it_is_spelled(mine: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = ago(hours=1)
+    spelled = {"to_time": time.replace("Z", "+00:00"), "confirm": time.replace("Z", ".25+00:00"), "checkpoint": ""}
+    module = Module({**ANSWERS[0], "checkpoint": None}, *ANSWERS[1:])
+    assert act("data_restore", module, {**RESTORE, **spelled}, mine, monkeypatch)["changed"]
+    assert {one["to_time"] for one in module.asked} == {time}
+    assert instances.tags_in(mine.one(NAME)["TagList"])["plano:restores"] == time
+    done = act("data_restore", Module(ANSWERS[0]), {**RESTORE, "to_time": "noon", "confirm": "noon"}, mine, monkeypatch)
+    assert done["failed"] and "'noon' is no ISO 8601 time" in done["msg"]
+
+
 def test_a_play_is_told_what_is_wrong_with_the_account(aws: Moto, tmp_path: Path) -> None:
     task = {"plano.delivery.data_checkpoint": {"login_db": "shop", "name": "before", "snapshot_of": NAME}}
     code, said = play(tmp_path, tasks=[task])

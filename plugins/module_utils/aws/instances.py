@@ -284,6 +284,14 @@ def parse_time(text: str) -> datetime:
     return found
 
 
+def one_spelling(text: str) -> str:
+    """Return a time as all of its spellings are written in tags and in the ids of runs; what is no time stays as it is, to be refused."""
+    try:
+        return shown(parse_time(text))
+    except ValueError:
+        return text
+
+
 def time_faults(order: Order, live: Instance, seen: Seen) -> list[str]:
     """Say why the instance cannot go back to that time."""
     try:
