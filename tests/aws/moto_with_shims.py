@@ -223,8 +223,11 @@ def what_is_being_made_is_not_there_yet() -> None:
 
 
 def backups_reach_from_a_week_ago_to_five_minutes_ago() -> None:
-    """AWS tells how far automated backups reach; moto tells no beginning, and now as the end."""
+    """AWS tells whose automated backups are and how far they reach; moto tells no owner, no beginning, and now as the end."""
     DBInstance.latest_restorable_time = property(lambda _self: utcnow() - timedelta(minutes=5))
+    DBInstanceAutomatedBackup.dbi_resource_id = property(
+        lambda self: self.backend.databases[self.db_instance_identifier].dbi_resource_id
+    )
     DBInstanceAutomatedBackup.restore_window = property(
         lambda _self: {"EarliestTime": utcnow() - timedelta(days=7), "LatestTime": utcnow() - timedelta(minutes=5)}
     )

@@ -309,6 +309,21 @@ def test_a_time_that_is_restored_already_is_no_matter_of_the_new_ones_backups(
         mine.restore(checkpoint="", time=time)
 
 
+def test_backups_of_what_had_the_name_before_do_not_reach_back_for_it(mine: Account) -> None:
+    then, now = datetime(2026, 1, 1, tzinfo=timezone.utc), datetime(2026, 11, 1, tzinfo=timezone.utc)
+    told = [
+        {"DbiResourceId": ident, "RestoreWindow": {"EarliestTime": time}} for ident, time in (("x", then), ("y", now))
+    ]
+    aws = SimpleNamespace(
+        meta=SimpleNamespace(region_name="sa-east-1"),
+        describe_db_instance_automated_backups=lambda **_asked: {"DBInstanceAutomatedBackups": told},
+    )
+    rds = Rds(aws, _aws.explained, mine.said.append)
+    live = {"DBInstanceIdentifier": NAME}
+    assert rds.earliest(instances.Instance({**live, "DbiResourceId": "y"})) == now
+    assert rds.earliest(instances.Instance({**live, "DbiResourceId": "z"})) is None
+
+
 def lose(host: Host, step: str) -> None:
     host.loses[step] = [{"table": "public.clients", "rows_lost": 3}]
 

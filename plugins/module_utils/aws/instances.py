@@ -35,7 +35,8 @@ CLOSE = timedelta(hours=1)
 READY = ("available", "storage-config-upgrade", "storage-initialization", "storage-optimization")
 BROKEN = (
     "failed", "incompatible-create", "incompatible-network", "incompatible-option-group", "incompatible-parameters", "incompatible-restore",
-    "inaccessible-encryption-credentials", "insufficient-capacity", "restore-error", "storage-full", "stopped", "deleting",
+    "inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable", "insufficient-capacity", "restore-error",
+    "storage-full", "stopped", "deleting", "upgrade-failed",
 )  # fmt: skip
 # What a restored instance gets from the live one, by the name that asks for it, which for these is the name that tells it.
 COPIED = (

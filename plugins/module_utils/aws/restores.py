@@ -112,16 +112,17 @@ class Rds:
             raise
         return next((Snapshot(one) for one in answer["DBSnapshots"]), None)
 
-    def earliest(self, name: str) -> datetime | None:
-        """Return the oldest time that the automated backups of an instance reach back to."""
+    def earliest(self, live: Instance) -> datetime | None:
+        """Return the oldest time that the automated backups of an instance reach back to; others have had its name before."""
         answer = self._call(
             self.client.describe_db_instance_automated_backups,
             "DescribeDBInstanceAutomatedBackups",
-            f"backups of {name}",
+            f"backups of {live.name}",
             "*",
-            DBInstanceIdentifier=name,
+            DBInstanceIdentifier=live.name,
         )
-        times = [(one.get("RestoreWindow") or {}).get("EarliestTime") for one in answer["DBInstanceAutomatedBackups"]]
+        own = [one for one in answer["DBInstanceAutomatedBackups"] if one.get("DbiResourceId") == live.id]
+        times = [(one.get("RestoreWindow") or {}).get("EarliestTime") for one in own]
         return min((time for time in times if time is not None), default=None)
 
     def make_snapshot(self, live: Instance, name: str, tags: Mapping[str, str]) -> None:
@@ -366,7 +367,7 @@ def _look(rds: Rds, order: Order, ask: Ask) -> tuple[Seen, Mapping[str, Any]]:
     snapshot = None
     if order.checkpoint and not order.time:
         snapshot = rds.snapshot(instances.snapshot_name(order.instance, order.checkpoint))
-    earliest = rds.earliest(order.instance) if order.time and live is not None else None
+    earliest = rds.earliest(live) if order.time and live is not None else None
     return Seen(found, rds.now(), snapshot, earliest, words.get("checkpoint") or {}), words
 
 

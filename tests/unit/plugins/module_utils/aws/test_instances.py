@@ -191,6 +191,8 @@ def test_another_major_version_does_not_fit():
         (one(Engine="aurora-postgresql", DBClusterIdentifier="c"), "only PostgreSQL on RDS, not Aurora"),
         (one(tags={}), "has not the tags plano:environment and plano:managed=true"),
         (one(DBInstanceStatus="storage-full"), "plano-prod is storage-full: see what RDS says"),
+        (one(DBInstanceStatus="upgrade-failed"), "plano-prod is upgrade-failed: see what RDS says"),
+        (one(DBInstanceStatus="inaccessible-encryption-credentials-recoverable"), "recoverable: see what RDS says"),
         (one(DBInstanceStatus="backing-up"), "plano-prod is backing-up: wait until it is available"),
     ],
 )
