@@ -49,6 +49,10 @@ def explained(call: Call) -> Iterator[None]:
         raise AwsError(call.unasked(refusals.NO_REGION, exc)) from None
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as exc:
         raise AwsError(call.unasked(refusals.NO_ANSWER, exc), refusals.UNANSWERED) from None
+    except exceptions.ParamValidationError as exc:
+        # All that could be asked for instead is no help.
+        said = " ".join(str(exc).split()).partition(", must be one of")[0]
+        raise AwsError(call.unasked(refusals.NOT_KNOWN, said)) from None
     except exceptions.BotoCoreError as exc:
         # Whatever there is to find credentials, a profile, a role, a single sign-on, has errors of its own.
         raise AwsError(call.unasked(refusals.NO_CREDENTIALS, exc)) from None

@@ -624,6 +624,25 @@ def test_an_instance_that_serves_while_its_storage_is_prepared_is_gone_on_with(
         mine.rds(settle=0).modify(instances.Instance(mine.one(NAME)), MultiAZ=True)
 
 
+def test_what_an_older_boto3_does_not_know_is_asked_for_afterwards(
+    mine: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine.snapshot()
+    rds = client("rds", watched=True)
+    members = rds.meta.service_model.operation_model("RestoreDBInstanceFromDBSnapshot").input_shape.members
+    for name in ("BackupRetentionPeriod", "PreferredBackupWindow"):
+        monkeypatch.delitem(members, name)
+    mine.aws.modify_db_instance(DBInstanceIdentifier=NAME, PreferredBackupWindow="04:00-04:30")
+    mine.restore()
+    now = mine.one(NAME)
+    assert (now["BackupRetentionPeriod"], now["PreferredBackupWindow"]) == (14, "04:00-04:30")
+    with pytest.raises(
+        AwsError, match=r"boto3 on this controller cannot ask for that .*Unknown parameter.*newer"
+    ) as no:
+        mine.rds().modify(instances.Instance(now), Unknown=1)
+    assert not no.value.passing
+
+
 def test_parameters_that_wait_for_a_restart_get_it(mine: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     mine.snapshot()
     states = iter(["pending-reboot"] * 2)

@@ -414,7 +414,18 @@ def test_a_password_of_today_does_not_open_a_server_of_then(server: Server, data
 class Cloud:
     """A stand-in for RDS whose instances are real servers: a snapshot is a physical copy, a restore starts it, a rename ends all sessions."""
 
-    meta = SimpleNamespace(region_name="sa-east-1")
+    class Everything:
+        """A model of RDS that knows whatever may be asked for."""
+
+        def __contains__(self, _name: str) -> bool:
+            return True
+
+    meta = SimpleNamespace(
+        region_name="sa-east-1",
+        service_model=SimpleNamespace(
+            operation_model=lambda _action: SimpleNamespace(input_shape=SimpleNamespace(members=Cloud.Everything()))
+        ),
+    )
 
     def __init__(self, live: Server) -> None:
         self.servers = {"db-1": (live, "127.0.0.1")}

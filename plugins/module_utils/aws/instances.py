@@ -46,7 +46,7 @@ COPIED = (
 # Only ModifyDBInstance can ask for it: RDS takes ManageMasterUserPassword at a restore for Oracle alone.
 AFTERWARDS = ("ManageMasterUserPassword", "MasterUserSecretKmsKeyId", "MaxAllocatedStorage")
 # What is not changed any more once it is there.
-FIXED = ("DBSubnetGroupName", "NetworkType", "PreferredBackupWindow")
+FIXED = ("DBSubnetGroupName", "NetworkType")
 MODIFIED_AS = {"Port": "DBPortNumber"}
 
 

@@ -141,7 +141,10 @@ class Rds:
             "RestoreDBInstanceFromDBSnapshot": self.client.restore_db_instance_from_db_snapshot,
             "RestoreDBInstanceToPointInTime": self.client.restore_db_instance_to_point_in_time,
         }
-        self._call(methods[action], action, f"instance {name}", name, **arguments)
+        # An older boto3 refuses what its model of RDS does not have; ModifyDBInstance asks for that afterwards.
+        known = self.client.meta.service_model.operation_model(action).input_shape.members
+        asked = {key: value for key, value in arguments.items() if key in known}
+        self._call(methods[action], action, f"instance {name}", name, **asked)
 
     def modify(self, one: Instance, **changes: Any) -> None:
         asked = {"DBInstanceIdentifier": one.name, "ApplyImmediately": True, **changes}
