@@ -41,10 +41,12 @@ BROKEN = (
 # What a restored instance gets from the live one, by the name that asks for it, which for these is the name that tells it.
 COPIED = (
     "AutoMinorVersionUpgrade", "BackupRetentionPeriod", "CACertificateIdentifier", "CopyTagsToSnapshot", "DBInstanceClass", "DeletionProtection",
-    "MultiAZ", "NetworkType", "PreferredBackupWindow", "PubliclyAccessible", "StorageType",
+    "MultiAZ", "NetworkType", "PreferredBackupWindow", "PreferredMaintenanceWindow", "PubliclyAccessible", "StorageType",
 )  # fmt: skip
 # Only ModifyDBInstance can ask for it: RDS takes ManageMasterUserPassword at a restore for Oracle alone.
-AFTERWARDS = ("ManageMasterUserPassword", "MasterUserSecretKmsKeyId", "MaxAllocatedStorage")
+AFTERWARDS = (
+    "ManageMasterUserPassword", "MasterUserSecretKmsKeyId", "MaxAllocatedStorage", "PreferredMaintenanceWindow",
+)  # fmt: skip
 # What is not changed any more once it is there.
 FIXED = ("DBSubnetGroupName", "NetworkType")
 MODIFIED_AS = {"Port": "DBPortNumber"}
@@ -527,6 +529,11 @@ def _of_another(order: Order, one: Instance, seen: Seen) -> bool:
 def _call(order: Order, live: Instance, name: str, stamp: str, seen: Seen) -> tuple[str, dict[str, Any]]:
     # PITR could take the limit of the storage itself; one way for both is simpler.
     like = {key: value for key, value in wanted(live).items() if key not in AFTERWARDS}
+    # A volume that is smaller than it was when it was made faster would be too small for that; one never shrinks.
+    sizes = [int(one.get("AllocatedStorage") or 0) for one in (live.said, seen.snapshot.said if seen.snapshot else {})]
+    support = live.said.get("EngineLifecycleSupport")
+    like.update({"AllocatedStorage": max(sizes)} if max(sizes) else {})
+    like.update({"EngineLifecycleSupport": support} if support else {})
     common = {**like, "Tags": tag_list(restored_tags(order, live, stamp, str(seen.manifest.get("digest", ""))))}
     if order.time:
         source = {
@@ -583,6 +590,13 @@ def left_out(live: Instance) -> list[str]:
         found.append("enhanced monitoring (it needs iam:PassRole, which the policy 'data' does not grant)")
     if live.said.get("PerformanceInsightsEnabled"):
         found.append("Performance Insights")
+    if live.said.get("AssociatedRoles"):
+        roles = ", ".join(str(role.get("FeatureName", "")) for role in live.said["AssociatedRoles"])
+        found.append(f"IAM roles for {roles} (they need iam:PassRole too)")
+    if live.said.get("DedicatedLogVolume"):
+        found.append("the dedicated log volume")
+    if live.said.get("ProcessorFeatures"):
+        found.append("processor features")
     if live.said.get("ReadReplicaDBInstanceIdentifiers"):
         found.append(
             f"read replicas ({', '.join(live.said['ReadReplicaDBInstanceIdentifiers'])}), which go on following the old instance"

@@ -110,6 +110,7 @@ def test_a_restored_instance_is_asked_for_as_the_live_one_is():
     action, arguments = plan.call
     assert (plan.refused, action) == ([], "RestoreDBInstanceFromDBSnapshot")
     assert {name: value for name, value in arguments.items() if name != "Tags"} == {
+        "AllocatedStorage": 50,
         "BackupRetentionPeriod": 14,
         "DBInstanceIdentifier": plan.restored,
         "DBParameterGroupName": "plano-prod-17",
@@ -176,6 +177,24 @@ def test_speed_is_asked_for_where_rds_takes_it(storage, size, asked):
     } == asked
 
 
+def test_a_restored_instance_has_room_for_what_both_have():
+    order = Order("plano-prod", "before", "", "before", "plano-prod.example")
+    for live, snapshot, size in ((500, 50, 500), (50, 80, 80)):
+        said = one(AllocatedStorage=live, Iops=12000, StorageThroughput=500, EngineLifecycleSupport="open-source-rds-x")
+        _action, arguments = instances.plan_restore(order, Seen([said], NOW, taken(AllocatedStorage=snapshot))).call
+        assert (arguments["AllocatedStorage"], arguments["EngineLifecycleSupport"]) == (size, "open-source-rds-x")
+
+
+def test_the_maintenance_window_is_asked_for_afterwards():
+    live, made = (
+        one(PreferredMaintenanceWindow="sun:05:00-sun:05:30"),
+        one("new", PreferredMaintenanceWindow="mon:01:00-mon:01:30"),
+    )
+    order = Order("plano-prod", "before", "", "before", "plano-prod.example")
+    assert "PreferredMaintenanceWindow" not in instances.plan_restore(order, Seen([live], NOW, taken())).call[1]
+    assert instances.corrections(live, made) == {"PreferredMaintenanceWindow": "sun:05:00-sun:05:30"}
+
+
 def test_another_major_version_does_not_fit():
     order = Order("plano-prod", "before", "", "before", "plano-prod.example")
     (fault,) = instances.plan_restore(order, Seen([one(EngineVersion="18.1")], NOW, taken())).refused
@@ -238,10 +257,20 @@ def test_without_backups_there_is_no_time_to_go_back_to():
 
 
 def test_what_a_restored_instance_does_not_get_is_told():
-    live = one(MonitoringInterval=60, PerformanceInsightsEnabled=True, ReadReplicaDBInstanceIdentifiers=["replica"])
+    live = one(
+        MonitoringInterval=60,
+        PerformanceInsightsEnabled=True,
+        ReadReplicaDBInstanceIdentifiers=["replica"],
+        AssociatedRoles=[{"FeatureName": "s3Import"}],
+        DedicatedLogVolume=True,
+        ProcessorFeatures=[{"Name": "coreCount", "Value": "2"}],
+    )
     assert [text.split(" (")[0] for text in instances.left_out(live)] == [
         "enhanced monitoring",
         "Performance Insights",
+        "IAM roles for s3Import",
+        "the dedicated log volume",
+        "processor features",
         "read replicas",
     ]
 
