@@ -561,6 +561,78 @@ def test_who_ends_a_run_between_the_renames_is_told_what_is_away(
     assert (mine.swap(), len(mine.names())) == ("restored", 2)
 
 
+def test_another_restore_that_ended_meanwhile_is_not_swapped_over(
+    mine: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine.snapshot()
+    settled, ran = restores._settled, []
+
+    def slow(rds: Rds, old: instances.Instance, half: instances.Instance) -> instances.Instance:
+        done = settled(rds, old, half)
+        if not ran:
+            ran.append(half.name)
+            mine.restore()
+        return done
+
+    monkeypatch.setattr(restores, "_settled", slow)
+    time = ago(minutes=30)
+    mine.said.clear()
+    with pytest.raises(InstanceError, match=r"is another instance now \(db-\w+; another restore\?\)") as refused:
+        mine.restore(checkpoint="", time=time)
+    assert "AWAY" not in f"{refused.value} {mine.said}"
+    assert instances.tags_in(mine.one(NAME)["TagList"])["plano:restores"] == "before"
+    assert [mine.swap(name) for name in mine.names() if "-restored-" in name] == ["aside"]
+    # Planned anew, it is compared with what is live now.
+    mine.restore(checkpoint="", time=time)
+    assert instances.tags_in(mine.one(NAME)["TagList"])["plano:restores"] == time
+
+
+def test_a_second_rename_that_is_accepted_and_not_begun_is_not_taken_back(
+    mine: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RDS tells it among the pending values first, and that a moment later."""
+    mine.snapshot()
+    rename, real, looks = Rds.rename, Rds.instances, iter(range(10_000))
+
+    def unheard(self: Rds, one: instances.Instance, name: str) -> instances.Instance:
+        if "-restored-" in one.name:
+            monkeypatch.setattr(Rds, "instances", pending)
+            raise AwsError("RDS: AWS does not answer", UNANSWERED)
+        return rename(self, one, name)
+
+    def pending(self: Rds) -> list[instances.Instance]:
+        more = {"PendingModifiedValues": {"DBInstanceIdentifier": NAME}} if next(looks) else {}
+        return [instances.Instance({**one.said, **(more if "-restored-" in one.name else {})}) for one in real(self)]
+
+    monkeypatch.setattr(Rds, "rename", unheard)
+    with pytest.raises(InstanceError, match=r"plano-prod IS AWAY until that has ended: run the same command again"):
+        mine.restore()
+    assert NAME not in mine.names()
+
+
+def test_what_cannot_be_counted_after_the_swap_is_live_all_the_same(mine: Account) -> None:
+    mine.snapshot()
+    mine.host.fails["counted"] = "the old server does not answer"
+    with pytest.raises(
+        InstanceError, match=r"plano-prod is what before was restored to, and live; .*old server does not"
+    ):
+        mine.restore()
+    assert mine.one(NAME)["DbiResourceId"] != mine.first
+    assert mine.restore()["changed"] and mine.swap() == "restored"
+
+
+def test_taking_back_twice_does_not_take_back_an_earlier_restore(mine: Account) -> None:
+    mine.snapshot()
+    mine.restore()
+    second = mine.one(NAME)["DbiResourceId"]
+    lose(mine.host, "looked_back")
+    mine.restore()
+    mine.host.loses.clear()
+    assert mine.one(NAME)["DbiResourceId"] not in (mine.first, second)
+    assert [mine.back()["changed"] for _twice in range(2)] == [True, False]
+    assert mine.one(NAME)["DbiResourceId"] == second
+
+
 def test_credentials_that_expire_between_the_renames_are_told_aloud(
     mine: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1018,3 +1090,33 @@ def test_provisioning_finds_what_it_described_and_leaves_the_old_one_alone(monke
         assert again.steps == []
         (stranger,) = map(str, again.strangers)
         assert kept in stranger
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_provisioning_makes_no_empty_database_while_a_restore_is_away(
+    monkeypatch: pytest.MonkeyPatch, back: bool
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with account(monkeypatch.setenv) as mine:
+        mine.apply()
+        rds = Rds(mine.client("rds"), _aws.explained, mine.said.append, Patience(look=0, settle=5))
+        order, host = Order(NAME, "before", "", "before", ADDRESS), Host(mine.client("rds"))
+        restores.snapshotted(rds, NAME, "before", "d1", "")
+
+        def cut(step: str, **part: Any) -> dict[str, Any]:
+            if part.get("host"):
+                raise Cut
+            return host(step, **part)
+
+        if back:
+            restores.restored(rds, order, host, True, False)
+        with pytest.raises(Cut):
+            (restores.taken_back if back else restores.restored)(rds, order, cut, False, False)
+        command = "restore -e instance=true -e checkpoint=before -e confirm=before" + back * " -e swap_back=true"
+        with pytest.raises(EngineError, match=f"plano-prod is away: .*Bring it back first: .*{command}"):
+            mine.apply()
+        assert NAME not in [
+            one["DBInstanceIdentifier"] for one in mine.client("rds").describe_db_instances()["DBInstances"]
+        ]
+        (restores.taken_back if back else restores.restored)(rds, order, host, False, False)
+        assert mine.apply().steps == []

@@ -88,6 +88,11 @@ class Instance:
         return major_of(self.said.get("EngineVersion"))
 
     @property
+    def becomes(self) -> str:
+        """The name that it is going to have, while RDS has not begun to rename it."""
+        return str((self.said.get("PendingModifiedValues") or {}).get("DBInstanceIdentifier") or "")
+
+    @property
     def ready(self) -> bool:
         return self.status in READY
 
@@ -362,6 +367,19 @@ def plan_restore(order: Order, seen: Seen) -> Plan:
         if one.tags.get(REPLACES) == order.instance and one.tags.get(SWAP) in (RESTORING, TAKING_BACK)
     ]
     refused += [_cut(one) for one in cut]
+    making = [
+        one
+        for one in seen.instances
+        if one.tags.get(REPLACES) == order.instance
+        and one.tags.get(SWAP, FRESH) == FRESH
+        and one.tags.get(RESTORES) != order.target
+        and not one.ready
+        and not one.broken
+    ]
+    refused += [
+        f"a restore of {one.tags.get(RESTORES)} is under way ({one.name} is {one.status}): wait until it has ended, or is available"
+        for one in making
+    ]
     if live is None:
         return Plan("", "", "", refused)
     if not live.ready and not live.broken:
@@ -403,6 +421,10 @@ def _plan_adoption(order: Order, seen: Seen, halves: Sequence[Instance], live: I
         refused.append(
             f"{half.name}, which this restore has made, is {half.status}: see what RDS says of it, remove it ({removal(half.name)}), run again"
         )
+    if live is not None and old is not None and live.id not in (half.id, old.id):
+        refused.append(
+            f"{order.instance} is another instance ({live.id}), which is neither {half.name} nor {before}: look into RDS"
+        )
     if _of_another(order, half, seen):
         refused.append(
             f"{half.name} was made of an earlier checkpoint {order.checkpoint}: remove it ({removal(half.name)}), run again"
@@ -424,8 +446,11 @@ def plan_back(order: Order, seen: Seen) -> Plan:
     cut = restored_halves(order, seen, TAKING_BACK, RESTORING)
     live = seen.named(order.instance)
     mine = [one for one in restored_halves(order, seen, RESTORED) if one.name == order.instance]
+    back = restored_halves(order, seen, TAKEN_BACK)
+    if live is not None and any(one.tags.get(STAMP) == stamp_of(order.target, live) for one in back):
+        # What was restored over this one is taken back. That it was itself restored to the same, earlier, is another matter.
+        mine = []
     if not cut and not mine:
-        back = restored_halves(order, seen, TAKEN_BACK)
         if not back:
             refused.append(
                 f"{order.instance} is not what a restore of {order.target} has made: there is nothing to take back"
@@ -450,7 +475,10 @@ def plan_back(order: Order, seen: Seen) -> Plan:
 
 def _cut(half: Instance) -> str:
     word = "swapped_back" if half.tags.get(SWAP) == TAKING_BACK else "restored"
-    return f"another run was cut while instances were renamed ({half.name}): first let it end, with state: {word} for {half.tags.get(RESTORES)}"
+    return (
+        f"another run was cut while instances were renamed ({half.name}): first let it end, with state: {word} for {half.tags.get(RESTORES)}"
+        f" ({way_back(half)})"
+    )
 
 
 def _order_faults(order: Order) -> list[str]:
@@ -602,6 +630,30 @@ def left_out(live: Instance) -> list[str]:
             f"read replicas ({', '.join(live.said['ReadReplicaDBInstanceIdentifiers'])}), which go on following the old instance"
         )
     return found
+
+
+def way_back(half: Instance) -> str:
+    """Return the command that ends a restore which was cut while instances were renamed."""
+    target = half.tags.get(RESTORES, "")
+    try:
+        parse_time(target)
+        what = "time"
+    except ValueError:
+        what = "checkpoint"
+    more = " -e swap_back=true" if half.tags.get(SWAP) == TAKING_BACK else ""
+    return f"ansible-playbook plano.delivery.restore -e instance=true -e {what}={target} -e confirm={target}{more}"
+
+
+def away_faults(name: str, tagged: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
+    """Say why no new instance of that name is made: by the names and tags of all, a restore was cut while nobody had it."""
+    halves = [Instance({"DBInstanceIdentifier": one, "TagList": tag_list(tags)}) for one, tags in tagged]
+    cut = [
+        half for half in halves if half.tags.get(REPLACES) == name and half.tags.get(SWAP) in (RESTORING, TAKING_BACK)
+    ]
+    return [
+        f"{name} is away: a restore was cut while instances were renamed ({half.name}). Bring it back first: {way_back(half)}"
+        for half in cut
+    ]
 
 
 def removal(name: str) -> str:

@@ -102,9 +102,7 @@ NO_CREDENTIALS = (
     "in a workflow, let its role be assumed first"
 )
 NO_REGION = "which region is meant is said nowhere ({said}): set AWS_REGION"
-NOT_KNOWN = (
-    "boto3 on this controller cannot ask for that ({said}): install a newer one"
-)
+NOT_KNOWN = "boto3 on this controller cannot ask for that ({said}): install a newer one"
 NO_ANSWER = "AWS does not answer ({said}): look at the network and at AWS_REGION, then run the same command again"
 
 

@@ -34,7 +34,7 @@ class InstanceError(EngineError):
 
 
 class GivenBack(InstanceError):
-    """The name is where it was before the first rename."""
+    """The name is where it was before the first rename, or was never taken."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Rds:
         except AwsError:
             # What was asked twice because an answer was lost is refused, and done all the same.
             found = self.by_id(one.id)
-            if found is None or (found.name != name and found.status != "renaming"):
+            if found is None or (found.name != name and found.status != "renaming" and found.becomes != name):
                 raise
         return self.wait(
             f"renaming {one.name} to {name}",
@@ -442,8 +442,14 @@ def _swap(rds: Rds, order: Order, plan: Plan, half: Instance, ask: Ask, allow_lo
             raise
         if allow_loss:
             # The name leads to what was restored again: this takes nobody's time.
-            after = _need(rds.by_id(old.id))
-            noted.update(ask("counted", host=after.address, beside=_need(rds.by_id(half.id)).address))
+            try:
+                after = _need(rds.by_id(old.id))
+                noted.update(ask("counted", host=after.address, beside=_need(rds.by_id(half.id)).address))
+            except EngineError as error:
+                raise InstanceError(
+                    f"{order.instance} is what {order.target} was restored to, and live; what was lost could not be counted: {error}. Run the same"
+                    " command again, which ends it"
+                ) from error
     _prove(ask, noted, plan.stamp, plan.before)
     rds.tag(_need(rds.by_id(half.id)), instances.RESTORED)
 
@@ -456,6 +462,13 @@ def _exchange(
     incoming = rds.wait(incoming.name, lambda: rds.by_id(incoming.id), lambda one: one.ready, rds.patience.rename)
     if incoming.name == name:
         return
+    # Hours may lie between the plan and this moment.
+    holder = rds.by_name(name)
+    if (holder.id != outgoing.id) if holder is not None else (outgoing.name != aside):
+        raise GivenBack(
+            f"{name} is another instance now ({holder.id if holder else 'being renamed'}; another restore?). Nothing was renamed; run again,"
+            " which plans anew"
+        )
     try:
         if outgoing.name == name:
             rds.say(f"{name} is away from here on, until {incoming.name} has its name: some minutes")
@@ -487,9 +500,13 @@ def _exchange(
 def _given_back(rds: Rds, name: str, outgoing: Instance, incoming: Instance) -> tuple[str, bool]:
     """Take the first rename back, unless the second one goes on by itself; return how things are then, and whether they are as before."""
     then = rds.by_id(incoming.id)
+    if then is not None and not then.becomes and then.status != "renaming" and then.name != name:
+        # A rename that was accepted a moment ago may not be seen yet.
+        rds.clock.sleep(rds.patience.look)
+        then = rds.by_id(incoming.id)
     if then is not None and then.name == name:
         return f"{name} is what was {incoming.name} all the same: run the same command again, which ends it", False
-    if then is not None and then.status == "renaming":
+    if then is not None and (then.status == "renaming" or then.becomes):
         return f"{name} IS AWAY until that has ended: run the same command again at once", False
     # By its id: the first rename may have been begun, or done, by a call whose answer was lost.
     now = rds.wait(outgoing.name, lambda: rds.by_id(outgoing.id), lambda one: one.ready, rds.patience.rename)

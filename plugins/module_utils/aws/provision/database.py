@@ -138,6 +138,9 @@ class Database(RdsKind):
         "subnet_group": "a database stays in its network; restore a snapshot into the other",
     }
 
+    def missing(self, item: Item, seen: Sequence[Found]) -> list[str]:
+        return instances.away_faults(item.name, [(one.name, one.tags) for one in seen])
+
     def observe(self, cloud: Cloud) -> list[Found]:
         pages = cloud.client("rds").get_paginator("describe_db_instances").paginate()
         return [

@@ -106,6 +106,10 @@ class Kind(ABC):
     # What comes next cannot be made before this is ready.
     needed_at_once = False
 
+    def missing(self, item: Item, seen: Sequence[Found]) -> list[str]:
+        """Say why an item that is not there must not be made, given all of its kind that are *seen*."""
+        return []
+
     @abstractmethod
     def observe(self, cloud: Cloud) -> list[Found]: ...
 
@@ -302,6 +306,8 @@ class Provisioner:
                 )
             elif not ours and kind.unique and any(thing.name == item.name for thing in seen[item.kind]):
                 faults.append(taken(kind.title, item.name, self.cloud.environment))
+            if found is None:
+                faults += kind.missing(item, seen[item.kind])
             if item.existing:
                 if found is None and apply:
                     raise EngineError(f"{kind.title} {item.name} does not exist; run the role aws first")

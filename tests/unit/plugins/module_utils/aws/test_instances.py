@@ -195,6 +195,51 @@ def test_the_maintenance_window_is_asked_for_afterwards():
     assert instances.corrections(live, made) == {"PreferredMaintenanceWindow": "sun:05:00-sun:05:30"}
 
 
+@pytest.mark.parametrize(
+    ("target", "state", "command"),
+    [
+        ("before", "restoring", "-e checkpoint=before -e confirm=before"),
+        (
+            "2026-11-27T10:30:00Z",
+            "taking-back",
+            "-e time=2026-11-27T10:30:00Z -e confirm=2026-11-27T10:30:00Z -e swap_back=true",
+        ),
+    ],
+)
+def test_the_way_back_is_one_command(target, state, command):
+    half = one("new", {"plano:restores": target, "plano:swap": state})
+    assert instances.way_back(half) == f"ansible-playbook plano.delivery.restore -e instance=true {command}"
+
+
+def test_what_another_restore_is_making_is_waited_for():
+    tags = {**TAGS, "plano:restores": "other", "plano:replaces": "plano-prod", "plano:stamp": "1"}
+    order = Order("plano-prod", "before", "", "before", "plano-prod.example")
+    for status, refused in (("creating", True), ("available", False), ("failed", False)):
+        half = one("plano-prod-restored-1", tags, DBInstanceStatus=status, DbiResourceId="db-2")
+        found = instances.plan_restore(order, Seen([one(), half], NOW, taken())).refused
+        assert (
+            any("a restore of other is under way (plano-prod-restored-1 is creating)" in text for text in found)
+            is refused
+        )
+
+
+def test_a_name_that_somebody_else_took_meanwhile_is_told():
+    tags = {
+        **TAGS,
+        "plano:restores": "before",
+        "plano:replaces": "plano-prod",
+        "plano:stamp": "1",
+        "plano:swap": "restoring",
+    }
+    half = one("plano-prod-restored-1", tags, DbiResourceId="db-2")
+    order = Order("plano-prod", "before", "", "before", "plano-prod.example")
+    seen = Seen([one(DbiResourceId="db-3"), one("plano-prod-before-1"), half], NOW, taken())
+    (fault,) = instances.plan_restore(order, seen).refused
+    assert fault.startswith(
+        "plano-prod is another instance (db-3), which is neither plano-prod-restored-1 nor plano-prod-before-1"
+    )
+
+
 def test_another_major_version_does_not_fit():
     order = Order("plano-prod", "before", "", "before", "plano-prod.example")
     (fault,) = instances.plan_restore(order, Seen([one(EngineVersion="18.1")], NOW, taken())).refused
