@@ -157,7 +157,7 @@ class LookupModule(LookupBase):
             found = lookup.run([place.id], self._variables, **options)
         except (AnsibleError, _aws.exceptions.BotoCoreError) as exc:
             denied = secrets.code(str(exc)) in refusals.DENIED
-            raise _Refused(str(exc), place, _aws.region(), _aws.caller()["Arn"] if denied else "") from None
+            raise _Refused(str(exc), place, _aws.said_region(), _aws.caller()["Arn"] if denied else "") from None
         # It leaves an empty one out.
         return str(found[0]) if found else ""
 

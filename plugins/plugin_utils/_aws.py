@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import Any, Iterator
 
@@ -31,7 +32,7 @@ def connect(service: str, region: str | None = None, what: str = "") -> Any:
     s3 = {"signature_version": "s3v4", "s3": {"addressing_style": "virtual"}} if service == "s3" else {}
     config = Config(retries=RETRIES, **s3)
     with explained(Call("", "", what or service, "")):
-        return boto3.client(service, region_name=region, config=config)
+        return boto3.client(service, region_name=region or said_region() or None, config=config)
 
 
 @contextmanager
@@ -62,7 +63,7 @@ def caller() -> dict[str, str]:
     """Return Arn and Account of whoever calls; both empty when AWS does not say. Nobody needs a permission to ask."""
     try:
         found = boto3.client(
-            "sts", config=Config(connect_timeout=5, read_timeout=5, retries=RETRIES)
+            "sts", region_name=said_region() or None, config=Config(connect_timeout=5, read_timeout=5, retries=RETRIES)
         ).get_caller_identity()
     except (exceptions.ClientError, exceptions.BotoCoreError):
         return {"Arn": "", "Account": ""}
@@ -80,6 +81,6 @@ def bucket_region(client: Any, bucket: str) -> str:
     return str(headers.get("x-amz-bucket-region") or client.meta.region_name)
 
 
-def region() -> str:
-    """Return the region that AWS's own tools would use, empty when none is said."""
-    return str(boto3.session.Session().region_name or "")
+def said_region() -> str:
+    """Return the region that AWS's own tools would use, empty when none is said. Of them boto3 alone does not know AWS_REGION."""
+    return os.environ.get("AWS_REGION", "") or str(boto3.session.Session().region_name or "")

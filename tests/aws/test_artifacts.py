@@ -352,6 +352,19 @@ def test_each_refusal_says_what_to_do(bucket, code, message):
     assert str(refused.value).startswith(f"s3://{BUCKET}/{KEY}: ") and message in str(refused.value)
 
 
+def test_the_region_is_the_one_that_aws_region_names(aws, monkeypatch):
+    """boto3 itself knows AWS_DEFAULT_REGION alone."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    assert _s3._aws.connect("elbv2").meta.region_name == "eu-west-1"
+    assert _s3._aws.connect("elbv2", "us-east-1").meta.region_name == "us-east-1"
+    assert _s3._aws.caller()["Account"]
+    monkeypatch.delenv("AWS_REGION")
+    with pytest.raises(AwsError, match="set AWS_REGION"):
+        _s3._aws.connect("elbv2")
+
+
 def test_without_credentials_or_an_answer_it_says_so(aws, bucket, monkeypatch):
     source = f"s3://{BUCKET}/{KEY}"
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
