@@ -89,6 +89,12 @@ def test_prod_is_planned_made_and_kept(run: Callable[..., tuple[int, str]]) -> N
     assert code == 0 and "changed=0" in said, said
     # In words that the inventory takes.
     assert re.search(r'plano_database_host: "plano-prod\.[\w.-]+\.rds\.amazonaws\.com"', " ".join(said.split())), said
+    assert re.search(
+        r"load balancer answers at plano-prod\S+\. Let origin\.example\.com lead there", " ".join(said.split())
+    ), said
+    assert re.search(
+        r"CloudFront answers at \S+\.cloudfront\.net\. Let app\.example\.com lead there", " ".join(said.split())
+    ), said
     assert SECRET not in said
     # What is protected stays, and with it what would have been removed before it.
     code, said = run("unprovision", "prod", confirm="prod", **given)

@@ -162,7 +162,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait for what AWS makes slowly, and how often to look and to say so."""
+    """How long to wait for what AWS makes slowly, and how often to look, at first after a second, and to say so."""
 
     seconds: float = 3600
     look: float = 10
@@ -399,6 +399,7 @@ class Provisioner:
     def _poll(self, what: str, look: Callable[[], list[str]]) -> None:
         began = self.patience.now()
         said = None
+        pause = min(1, self.patience.look)
         while True:
             left = look()
             if not left:
@@ -411,7 +412,8 @@ class Provisioner:
             if said is None or now - said >= self.patience.say:
                 self.say(f"  waiting, {now - began:.0f} s: {'; '.join(left)}")
                 said = now
-            self.patience.sleep(self.patience.look)
+            self.patience.sleep(pause)
+            pause = min(pause * 2, self.patience.look)
 
 
 def taken(title: str, name: str, environment: str) -> str:
