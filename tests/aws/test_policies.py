@@ -202,6 +202,8 @@ def test_provisioning_needs_all_that_its_policies_grant_and_nothing_else(monkeyp
         "acm:DescribeCertificate", "acm:ListCertificates", "ec2:CreateTags", "elasticloadbalancing:SetWebAcl", "iam:CreateServiceLinkedRole",
         "iam:PassRole", "kms:DescribeKey", "rds:CreateDBSnapshot", "rds:DescribeDBSnapshots", "s3:DeleteObject", "s3:DeleteObjectVersion",
         "secretsmanager:CreateSecret", "secretsmanager:TagResource",
+        # What the playbook reads for the origin's secret, by its inventory.
+        "secretsmanager:GetSecretValue", "ssm:GetParameter", "ssm:GetParameters",
         # The invalidation of role edge.
         "cloudfront:CreateInvalidation", "cloudfront:GetDistribution", "cloudfront:GetInvalidation", "cloudfront:ListInvalidations",
     }  # fmt: skip
