@@ -138,7 +138,16 @@ rds: setup images ## Databases and roles on a managed PostgreSQL 15 and 17, a re
 
 .PHONY: aws
 aws: setup artifacts images ## What talks to AWS, with moto in its place, and a whole environment on real hosts
-	@pytest --junitxml=.cache/junit/aws.xml tests/aws $(ARGS)
+	@$(MAKE) --jobs=2 --keep-going --output-sync=target aws-api aws-flow
+
+# The flow mostly waits for its hosts, so that the others find room beside it.
+.PHONY: aws-api
+aws-api: setup artifacts
+	@pytest --junitxml=.cache/junit/aws.xml --ignore=tests/aws/test_flow.py tests/aws $(ARGS)
+
+.PHONY: aws-flow
+aws-flow: setup artifacts images
+	@pytest --junitxml=.cache/junit/aws-flow.xml tests/aws/test_flow.py $(ARGS)
 
 .PHONY: cloudwatch-tables
 cloudwatch-tables: setup ## The tables of docs/cloudwatch.md: what a month costs, metrics, IAM policy
