@@ -42,7 +42,6 @@ INSTANCE: dict[str, Any] = {
     "allow_difference": {"type": "bool", "default": False},
     "part": {
         "type": "dict",
-        "default": {},
         "options": {
             "step": {"type": "str", "choices": list(instance.STEPS), "required": True},
             "host": {"type": "str", "default": ""},

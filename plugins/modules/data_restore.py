@@ -73,7 +73,6 @@ options:
   part:
     description: What the action plugin asks the host for with O(instance). It is not for playbooks.
     type: dict
-    default: {}
     suboptions:
       step:
         description: What is to be done.
