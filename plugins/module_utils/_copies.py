@@ -142,7 +142,7 @@ def _instance(
     elif step == "counted":
         with instance.reached(host) as live, instance.reached(beside) as other:
             losses = instance.counted(live, other, place.jobs)
-            return {"changed": False, "losses": [loss.told() for loss in losses]}
+            return {"changed": False, "losses": [loss.told() for loss in losses], "sessions": instance.others(live)}
     elif step == "marked_back":
         with instance.reached(beside) as other:
             return {"changed": True, **instance.marked_back(other, place, order, stamp)}

@@ -213,6 +213,12 @@ differences:
   elements: dict
   returned: with O(instance)
   sample: [{what: public.clients, text: "public.clients has changed after the checkpoint", explained: true}]
+sessions:
+  description: Who was on the instance that was put aside after it was renamed, by an address that its clients keep. What they wrote stays there.
+  type: list
+  elements: dict
+  returned: with O(instance)
+  sample: [{role: shop_app, sessions: 2}]
 remove:
   description: How to remove the instance that was put aside, once it is no longer needed; it costs what the live one costs.
   type: str

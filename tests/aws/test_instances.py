@@ -67,6 +67,7 @@ class Host:
         self.asked: list[str] = []
         self.checkpoint = "before"
         self.fails: dict[str, str] = {}
+        self.sessions: list[dict[str, Any]] = []
         self.loses: dict[str, list[dict[str, Any]]] = {}
         self.marked: set[str] = set()
         self.parts: dict[str, dict[str, Any]] = {}
@@ -91,6 +92,7 @@ class Host:
             "checkpoint": MANIFEST if self.checkpoint else None,
             "tables": [],
             "losses": losses,
+            **({"sessions": self.sessions} if step == "counted" else {}),
             "refused": ["rows since"] if step == "looked_back" and losses else [],
         }
 
@@ -378,7 +380,7 @@ def test_what_the_data_host_finds_wrong_leaves_the_live_one_live(mine: Account, 
     assert (mine.swap(), len(mine.names())) == ("restored", 2)
 
 
-def test_rows_that_were_written_meanwhile_are_counted_while_nobody_can_write(mine: Account) -> None:
+def test_rows_that_were_written_meanwhile_are_counted_while_the_name_is_away(mine: Account) -> None:
     mine.snapshot()
     lose(mine.host, "counted")
     with pytest.raises(
@@ -415,6 +417,15 @@ def test_what_was_made_of_an_earlier_checkpoint_of_that_name_is_not_gone_on_with
     # The new one of that name is another target: it is not done already.
     monkeypatch.setitem(MANIFEST, "digest", "d9")
     assert mine.restore(check=True)["plan"]["call"]["action"] == "RestoreDBInstanceFromDBSnapshot"
+
+
+@pytest.mark.parametrize("allow_loss", [True, False])
+def test_who_keeps_the_old_address_is_told(mine: Account, allow_loss: bool) -> None:
+    mine.snapshot()
+    mine.host.sessions = [{"role": "shop_app", "sessions": 2}]
+    told = mine.restore(allow_loss=allow_loss)
+    assert told["sessions"] == mine.host.sessions
+    assert any(f"2 sessions of shop_app are on {told['kept'][0]} still" in line for line in mine.said)
 
 
 def test_what_gave_the_name_back_blocks_nobody_and_is_compared_again(mine: Account) -> None:

@@ -373,7 +373,9 @@ def test_the_module_compares_two_servers_and_proves_which_one_answers(tmp_path: 
             assert ask("looked")["refused"] == []
             told = ask("compared")
             assert [one["explained"] for one in told["differences"]] == [True]
-            assert ask("counted")["losses"] == []
+            assert (ask("counted")["losses"], ask("counted")["sessions"]) == ([], [])
+            with live.session(database, "app", ""), live.session(database, "app", ""):
+                assert ask("counted")["sessions"] == [{"role": "app", "sessions": 2}]
             session.execute("INSERT INTO public.t VALUES (2)")
             assert ask("counted")["losses"][0]["rows_lost"] == 1
             assert (

@@ -425,8 +425,8 @@ def _swap(rds: Rds, order: Order, plan: Plan, half: Instance, ask: Ask, allow_lo
     rds.tag(half, instances.RESTORING)
 
     def counted(outgoing: Instance) -> None:
-        # Nobody writes to it any more: what came after the first look is counted to the last row.
-        noted.update(ask("counted", host=outgoing.address, beside=half.address))
+        # Nobody reaches it by its name any more: what came after the first look is counted.
+        _count(rds, ask, noted, outgoing, half)
         if noted.found["losses"]:
             lost = ", ".join(f"{one['rows_lost']} rows of {one['table']}" for one in noted.found["losses"])
             raise InstanceError(
@@ -444,7 +444,7 @@ def _swap(rds: Rds, order: Order, plan: Plan, half: Instance, ask: Ask, allow_lo
             # The name leads to what was restored again: this takes nobody's time.
             try:
                 after = _need(rds.by_id(old.id))
-                noted.update(ask("counted", host=after.address, beside=_need(rds.by_id(half.id)).address))
+                _count(rds, ask, noted, after, _need(rds.by_id(half.id)))
             except EngineError as error:
                 raise InstanceError(
                     f"{order.instance} is what {order.target} was restored to, and live; what was lost could not be counted: {error}. Run the same"
@@ -452,6 +452,15 @@ def _swap(rds: Rds, order: Order, plan: Plan, half: Instance, ask: Ask, allow_lo
                 ) from error
     _prove(ask, noted, plan.stamp, plan.before)
     rds.tag(_need(rds.by_id(half.id)), instances.RESTORED)
+
+
+def _count(rds: Rds, ask: Ask, noted: _Noted, outgoing: Instance, half: Instance) -> None:
+    found = ask("counted", host=outgoing.address, beside=half.address)
+    noted.update(found)
+    for one in found.get("sessions", []):
+        rds.say(
+            f"{one['sessions']} sessions of {one['role']} are on {outgoing.name} still, by an address that they keep: what they write stays there"
+        )
 
 
 def _exchange(
@@ -566,7 +575,9 @@ class _Noted:
         return round(self.rds.clock.now() - self.began, 1)
 
     def update(self, found: Mapping[str, Any]) -> None:
-        self.found.update({name: found[name] for name in ("run", "losses", "differences", "erased") if name in found})
+        self.found.update(
+            {name: found[name] for name in ("run", "losses", "differences", "erased", "sessions") if name in found}
+        )
 
     def result(self, plan: Plan) -> dict[str, Any]:
         return {

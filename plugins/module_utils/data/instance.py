@@ -245,6 +245,15 @@ def counted(live: Session, other: Session, jobs: int) -> list[Loss]:
     return sorted(losses, key=lambda loss: loss.table)
 
 
+def others(session: Session) -> list[dict[str, Any]]:
+    """Say who else is on a server. Whoever keeps its address, and not its name, writes to it on after it was renamed."""
+    rows = session.rows(
+        "SELECT usename::text, count(*) FROM pg_stat_activity WHERE usename IS NOT NULL AND datname IS NOT NULL"
+        " AND NOT usename = ANY(ARRAY[session_user, 'rdsadmin']::name[]) GROUP BY 1 ORDER BY 1"
+    )
+    return [{"role": role, "sessions": count} for role, count in rows]
+
+
 def only_left(left: Iterator[int], right: Iterator[int]) -> int:
     """Return how many of *left* are not in *right*; both come in their order, and one that is there twice counts twice."""
     count, beside = 0, next(right, None)
