@@ -70,6 +70,7 @@ options:
       - An RDS instance that the database is on. When the checkpoint stands, a manual snapshot C(INSTANCE-CHECKPOINT) of it is taken and waited
         for, from the controller, with boto3 and its AWS credentials (policy C(data) of docs/iam); region and address come from its environment.
       - The same checkpoint again changes nothing; a snapshot that is still being made is waited for. No snapshot is ever removed here.
+      - For a checkpoint that was made more than an hour ago none is taken, as it would hold what came later; give it a new name.
     type: str
     default: ""
   erased:

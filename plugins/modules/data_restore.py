@@ -68,6 +68,7 @@ options:
     description:
       - Whether O(instance) may be restored although it is not what the checkpoint holds, and the log of changes in it does not explain why
         (or, for O(to_time) alone, although tables are others than now).
+      - Also whether a snapshot counts that was taken more than an hour, and the time of the dump, after the checkpoint's own moment.
     type: bool
     default: false
   part:

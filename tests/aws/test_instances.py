@@ -428,6 +428,21 @@ def test_who_keeps_the_old_address_is_told(mine: Account, allow_loss: bool) -> N
     assert any(f"2 sessions of shop_app are on {told['kept'][0]} still" in line for line in mine.said)
 
 
+def test_what_is_not_ready_for_its_rename_blocks_nobody(mine: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine.snapshot()
+    wait = Rds.wait
+
+    def busy(self: Rds, what: str, *more: Any) -> Any:
+        if what == NAME:
+            raise InstanceError(f"{NAME}: still backing-up after 30 min")
+        return wait(self, what, *more)
+
+    monkeypatch.setattr(Rds, "wait", busy)
+    with pytest.raises(InstanceError, match="still backing-up"):
+        mine.restore()
+    assert [mine.swap(name) for name in mine.names()] == ["", "aside"]
+
+
 def test_what_gave_the_name_back_blocks_nobody_and_is_compared_again(mine: Account) -> None:
     mine.snapshot()
     lose(mine.host, "counted")

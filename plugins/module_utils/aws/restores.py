@@ -467,8 +467,11 @@ def _exchange(
     rds: Rds, name: str, outgoing: Instance, aside: str, incoming: Instance, before_second: Callable[[Instance], None]
 ) -> None:
     """Give *name* to *incoming*. Between the two renames nobody has it, and the database is away; what fails then takes the first back."""
-    outgoing = rds.wait(outgoing.name, lambda: rds.by_id(outgoing.id), lambda one: one.ready, rds.patience.rename)
-    incoming = rds.wait(incoming.name, lambda: rds.by_id(incoming.id), lambda one: one.ready, rds.patience.rename)
+    try:
+        outgoing = rds.wait(outgoing.name, lambda: rds.by_id(outgoing.id), lambda one: one.ready, rds.patience.rename)
+        incoming = rds.wait(incoming.name, lambda: rds.by_id(incoming.id), lambda one: one.ready, rds.patience.rename)
+    except EngineError as error:
+        raise (GivenBack if outgoing.name == name else InstanceError)(str(error)) from error
     if incoming.name == name:
         return
     # Hours may lie between the plan and this moment.
