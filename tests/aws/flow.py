@@ -10,6 +10,7 @@ its own (flow-db), to which the endpoint's name leads; and nobody asks the backe
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -274,6 +275,15 @@ def containers(what: str, *arguments: str) -> None:
 @contextmanager
 def environment(folder: Path) -> Iterator[Flow]:
     """Start the network with the database's host, and moto beside them; all of it is removed at the end. `make clean` does that too."""
+    # The network is this machine's; another checkout that is at it is waited for, not taken away.
+    with Path("/run/lock/plano-flow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with _environment(folder) as flow:
+            yield flow
+
+
+@contextmanager
+def _environment(folder: Path) -> Iterator[Flow]:
     left = podman("ps", "--all", "--quiet", "--filter", f"label=plano.host={NETWORK}")
     if left:
         containers("destroy")
