@@ -33,6 +33,7 @@ from ansible_collections.plano.delivery.plugins.module_utils.aws import instance
 from ansible_collections.plano.delivery.plugins.module_utils.aws.instances import Order
 from ansible_collections.plano.delivery.plugins.module_utils.aws.refusals import UNANSWERED, AwsError
 from ansible_collections.plano.delivery.plugins.module_utils.aws.restores import InstanceError, Patience, Rds
+from ansible_collections.plano.delivery.plugins.module_utils.aws.tags import tag_list, tags_in
 from ansible_collections.plano.delivery.plugins.module_utils.engine.errors import EngineError
 from ansible_collections.plano.delivery.plugins.plugin_utils import _aws, _instances
 
@@ -126,7 +127,7 @@ class Account:
             MaxAllocatedStorage=200, StorageType="gp3", MultiAZ=True, DeletionProtection=True, BackupRetentionPeriod=14, CopyTagsToSnapshot=True,
             DBSubnetGroupName="plano-prod", DBParameterGroupName="plano-prod-17", VpcSecurityGroupIds=[self.group], MasterUsername="plano_admin",
             ManageMasterUserPassword=True, EnableCloudwatchLogsExports=["postgresql"], CACertificateIdentifier="rds-ca-rsa2048-g1",
-            PubliclyAccessible=False, Tags=instances.tag_list(TAGS),
+            PubliclyAccessible=False, Tags=tag_list(TAGS),
         )  # fmt: skip
         self.first = self.one(NAME)["DbiResourceId"]
         self.host = Host(self.aws)
@@ -176,7 +177,7 @@ class Account:
         return restores.taken_back(self.rds(), Order(NAME, **order), self.host, allow_loss, check)
 
     def swap(self, name: str = NAME) -> str:
-        return instances.tags_in(self.one(name)["TagList"]).get(instances.SWAP, "")
+        return tags_in(self.one(name)["TagList"]).get(instances.SWAP, "")
 
 
 @pytest.fixture
@@ -205,7 +206,7 @@ def test_a_checkpoint_has_one_snapshot_however_often_it_is_asked_for(mine: Accou
         "available",
     )
     (said,) = mine.aws.describe_db_snapshots(DBSnapshotIdentifier="plano-prod-before")["DBSnapshots"]
-    assert instances.tags_in(said["TagList"]) == {
+    assert tags_in(said["TagList"]) == {
         "plano:environment": "prod", "plano:managed": "true", "plano:checkpoint": "before", "plano:digest": "d1", "plano:version": "1.4.0",
     }  # fmt: skip
     again = mine.snapshot()
@@ -214,7 +215,7 @@ def test_a_checkpoint_has_one_snapshot_however_often_it_is_asked_for(mine: Accou
     mine.aws.create_db_snapshot(
         DBSnapshotIdentifier="plano-prod-next",
         DBInstanceIdentifier=NAME,
-        Tags=instances.tag_list(instances.snapshot_tags(instances.Instance(mine.one(NAME)), "next", "d2", "")),
+        Tags=tag_list(instances.snapshot_tags(instances.Instance(mine.one(NAME)), "next", "d2", "")),
     )
     assert mine.snapshot("next", "d2")["snapshot"]["state"] == "available"
     assert mine.changes == ["CreateDBSnapshot"]
@@ -268,7 +269,7 @@ def test_what_was_restored_is_like_the_live_one_and_takes_its_name(mine: Account
     # RDS gives no managed password and no limit of storage with a restore: they came afterwards, with a secret of its own.
     assert now["MasterUserSecret"]["SecretArn"] != old["MasterUserSecret"]["SecretArn"]
     assert now["DeletionProtection"] and old["DeletionProtection"]
-    tags = instances.tags_in(now["TagList"])
+    tags = tags_in(now["TagList"])
     assert {name: tags[name] for name in TAGS} == TAGS
     assert (tags["plano:restores"], tags["plano:replaces"], tags["plano:swap"]) == ("before", NAME, "restored")
     assert mine.host.asked == ["looked", "compared", "counted", "proven"]
@@ -293,7 +294,7 @@ def test_a_time_is_restored_into_a_new_instance_too(mine: Account) -> None:
     assert told["plan"]["call"]["action"] == "RestoreDBInstanceToPointInTime"
     assert told["plan"]["call"]["arguments"]["RestoreTime"] == time
     assert mine.one(told["kept"][0])["DbiResourceId"] == mine.first
-    assert instances.tags_in(mine.one(NAME)["TagList"])["plano:restores"] == time
+    assert tags_in(mine.one(NAME)["TagList"])["plano:restores"] == time
     assert mine.one(NAME)["MultiAZ"] and mine.one(NAME)["VpcSecurityGroups"][0]["VpcSecurityGroupId"] == mine.group
 
 
@@ -412,7 +413,7 @@ def test_what_was_made_of_an_earlier_checkpoint_of_that_name_is_not_gone_on_with
         mine.restore()
     monkeypatch.setitem(MANIFEST, "digest", "d1")
     mine.restore()
-    assert instances.tags_in(mine.one(NAME)["TagList"])["plano:digest"] == "d1"
+    assert tags_in(mine.one(NAME)["TagList"])["plano:digest"] == "d1"
     assert mine.restore()["changed"] is False
     # The new one of that name is another target: it is not done already.
     monkeypatch.setitem(MANIFEST, "digest", "d9")
@@ -606,11 +607,11 @@ def test_another_restore_that_ended_meanwhile_is_not_swapped_over(
     with pytest.raises(InstanceError, match=r"is another instance now \(db-\w+; another restore\?\)") as refused:
         mine.restore(checkpoint="", time=time)
     assert "AWAY" not in f"{refused.value} {mine.said}"
-    assert instances.tags_in(mine.one(NAME)["TagList"])["plano:restores"] == "before"
+    assert tags_in(mine.one(NAME)["TagList"])["plano:restores"] == "before"
     assert [mine.swap(name) for name in mine.names() if "-restored-" in name] == ["aside"]
     # Planned anew, it is compared with what is live now.
     mine.restore(checkpoint="", time=time)
-    assert instances.tags_in(mine.one(NAME)["TagList"])["plano:restores"] == time
+    assert tags_in(mine.one(NAME)["TagList"])["plano:restores"] == time
 
 
 def test_a_second_rename_that_is_accepted_and_not_begun_is_not_taken_back(
@@ -810,7 +811,7 @@ def creating(mine: Account) -> None:
     mine.aws.create_db_snapshot(
         DBSnapshotIdentifier="plano-prod-next",
         DBInstanceIdentifier=NAME,
-        Tags=instances.tag_list(instances.snapshot_tags(instances.Instance(mine.one(NAME)), "next", "d1", "")),
+        Tags=tag_list(instances.snapshot_tags(instances.Instance(mine.one(NAME)), "next", "d1", "")),
     )
 
 
@@ -935,7 +936,7 @@ def test_the_policy_ends_at_the_environments_instances(
 def test_with_the_policy_alone_all_of_it_passes_and_nothing_is_deleted(aws: Moto) -> None:
     boto3.client("rds").create_db_instance(
         DBInstanceIdentifier=NAME, Engine="postgres", EngineVersion="17.4", DBInstanceClass="db.t4g.micro", MasterUsername="a",
-        ManageMasterUserPassword=True, AllocatedStorage=20, Tags=instances.tag_list(TAGS),
+        ManageMasterUserPassword=True, AllocatedStorage=20, Tags=tag_list(TAGS),
     )  # fmt: skip
     said: list[str] = []
     patience = Patience(look=0, say=1000, settle=5, rename=5, restore=5, snapshot=5)
@@ -1090,7 +1091,7 @@ def test_a_time_is_the_same_however_it_is_spelled(mine: Account, monkeypatch: py
     module = Module({**ANSWERS[0], "checkpoint": None}, *ANSWERS[1:])
     assert act("data_restore", module, {**RESTORE, **spelled}, mine, monkeypatch)["changed"]
     assert {one["to_time"] for one in module.asked} == {time}
-    assert instances.tags_in(mine.one(NAME)["TagList"])["plano:restores"] == time
+    assert tags_in(mine.one(NAME)["TagList"])["plano:restores"] == time
     done = act("data_restore", Module(ANSWERS[0]), {**RESTORE, "to_time": "noon", "confirm": "noon"}, mine, monkeypatch)
     assert done["failed"] and "'noon' is no ISO 8601 time" in done["msg"]
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Mapping, Sequence
 
-ENVIRONMENT, MANAGED = "plano:environment", "plano:managed"
+from .tags import ENVIRONMENT, MANAGED, tag_list, tags_in
+
 CHECKPOINT, DIGEST, VERSION = "plano:checkpoint", "plano:digest", "plano:version"
 RESTORES, REPLACES, STAMP, SWAP = "plano:restores", "plano:replaces", "plano:stamp", "plano:swap"
 FRESH, RESTORING, RESTORED, TAKING_BACK, TAKEN_BACK = "", "restoring", "restored", "taking-back", "taken-back"
@@ -182,14 +183,6 @@ class Plan:
             "takes": "RDS takes 10 minutes and more to restore, longer for more data; the database is away for the two renames, some minutes",
             "refused": self.refused,
         }
-
-
-def tags_in(listed: Sequence[Mapping[str, str]] | None) -> dict[str, str]:
-    return {tag["Key"]: tag.get("Value", "") for tag in listed or []}
-
-
-def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
 
 def shown(moment: datetime) -> str:

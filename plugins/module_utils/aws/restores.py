@@ -17,6 +17,7 @@ from ..engine.errors import EngineError
 from . import instances
 from .instances import Instance, Order, Plan, Seen, Snapshot
 from .refusals import AwsError, Call
+from .tags import ENVIRONMENT, MANAGED, tag_list
 from .targets import Clock
 
 POLICY = "data"
@@ -133,7 +134,7 @@ class Rds:
             live.arn,
             DBSnapshotIdentifier=name,
             DBInstanceIdentifier=live.name,
-            Tags=instances.tag_list(tags),
+            Tags=tag_list(tags),
         )
 
     def make(self, action: str, arguments: Mapping[str, Any], name: str) -> None:
@@ -174,14 +175,14 @@ class Rds:
 
     def tag(self, one: Instance, state: str) -> None:
         """Write down how far a restore has come. The policy lets tag with the environment's own tags alone."""
-        own = {key: one.tags[key] for key in (instances.ENVIRONMENT, instances.MANAGED) if key in one.tags}
+        own = {key: one.tags[key] for key in (ENVIRONMENT, MANAGED) if key in one.tags}
         self._call(
             self.client.add_tags_to_resource,
             "AddTagsToResource",
             f"instance {one.name}",
             one.arn,
             ResourceName=one.arn,
-            Tags=instances.tag_list({**own, instances.SWAP: state}),
+            Tags=tag_list({**own, instances.SWAP: state}),
         )
 
     def rename(self, one: Instance, name: str) -> Instance:
@@ -493,16 +494,16 @@ def _exchange(
         # RDS may make its first backup of it meanwhile.
         incoming = rds.wait(incoming.name, lambda: rds.by_id(incoming.id), lambda one: one.ready, rds.patience.rename)
         rds.rename(incoming, name)
-    except Exception as error:
+    except Exception as error:  # raised again, whatever it is, once the name is given back or is told to be away
         said = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
         try:
             now, given_back = _given_back(rds, name, outgoing, incoming)
-        except Exception as worse:
+        except Exception as worse:  # told with the first one, for the name is nobody's now
             raise InstanceError(
                 f"{said}; giving {outgoing.name} its name back failed too: {worse}. {_away(rds, name)}"
             ) from error
         raise (GivenBack if given_back else InstanceError)(f"{said}. {now}") from error
-    except BaseException:
+    except BaseException:  # Ctrl-C and the like: raised again
         # Whoever ends the run has no minutes for a rename.
         rds.say(f"{name} IS AWAY: run the same command again at once")
         raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Mapping, Sequence
 
-from .network import tag_list, tags_in
+from ..tags import tag_list, tags_in
 from .plan import Cloud, Found, Item, Kind
 
 HEADER = "X-Plano-Origin"

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any, Callable, Mapping, Sequence
 from urllib.parse import unquote
 
-from .network import Ec2Kind, tag_list, tags_in
+from ..tags import tag_list, tags_in
+from .network import Ec2Kind
 from .plan import Cloud, Found, Item, Kind
 from .refusals import code_of
 

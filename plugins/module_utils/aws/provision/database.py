@@ -9,7 +9,7 @@ import time
 from typing import Any, Mapping, Sequence
 
 from .. import instances
-from .network import tag_list, tags_in
+from ..tags import tag_list, tags_in
 from .plan import Cloud, Found, Item, Kind
 
 # What of an instance can be wanted, by RDS's own names.

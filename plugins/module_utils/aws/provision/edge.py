@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
+from ..tags import tag_list, tags_in
 from .balancer import HEADER, digest
-from .network import tag_list, tags_in
 from .plan import Cloud, Found, Item, Kind, covers
 
 GLOBAL_REGION = "us-east-1"

@@ -7,17 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
-from .plan import ENVIRONMENT, MANAGED, Cloud, Found, Item, Kind
+from ..tags import ENVIRONMENT, MANAGED, tag_list, tags_in
+from .plan import Cloud, Found, Item, Kind
 
 EVERYWHERE = "0.0.0.0/0"
-
-
-def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
-
-
-def tags_in(tags: Any) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in tags or []}
 
 
 class Ec2Kind(Kind):

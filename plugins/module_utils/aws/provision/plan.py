@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ...engine.errors import EngineError, InputError
+from ..tags import ENVIRONMENT, MANAGED, ROLE
 from .refusals import is_gone, is_held
-
-ENVIRONMENT, ROLE, MANAGED = "plano:environment", "plano:role", "plano:managed"
 
 
 @dataclass(frozen=True)

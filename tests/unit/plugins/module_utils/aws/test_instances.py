@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.plano.delivery.plugins.module_utils.aws import instances
 from ansible_collections.plano.delivery.plugins.module_utils.aws.instances import Instance, Order, Seen, Snapshot
+from ansible_collections.plano.delivery.plugins.module_utils.aws.tags import tag_list, tags_in
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=timezone.utc)
 TAGS = {"plano:environment": "prod", "plano:managed": "true", "Name": "plano-prod", "aws:cloudformation:stack": "x"}
@@ -42,7 +43,7 @@ def one(name="plano-prod", tags=None, **more):
             "VpcSecurityGroups": [{"VpcSecurityGroupId": "sg-1", "Status": "active"}],
             "EnabledCloudwatchLogsExports": ["postgresql"],
             "MasterUserSecret": {"SecretArn": "arn:aws:secretsmanager:x", "KmsKeyId": "arn:aws:kms:x"},
-            "TagList": instances.tag_list(TAGS if tags is None else tags),
+            "TagList": tag_list(TAGS if tags is None else tags),
             **more,
         }
     )
@@ -55,7 +56,7 @@ def taken(checkpoint="before", live=None, **more):
             "DBSnapshotIdentifier": "x",
             "Status": "available",
             "EngineVersion": "17.2",
-            "TagList": instances.tag_list(tags),
+            "TagList": tag_list(tags),
             **more,
         }
     )
@@ -122,7 +123,7 @@ def test_a_restored_instance_is_asked_for_as_the_live_one_is():
         "StorageType": "gp3",
         "VpcSecurityGroupIds": ["sg-1"],
     }
-    assert instances.tags_in(arguments["Tags"]) == {
+    assert tags_in(arguments["Tags"]) == {
         "Name": "plano-prod",
         "plano:environment": "prod",
         "plano:managed": "true",
