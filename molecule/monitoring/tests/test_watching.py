@@ -91,7 +91,11 @@ def test_the_older_versions_run_before_and_after(host):
     asked = host.check_output("cat /opt/plano/cloudwatch_exporter/current/config/sa-east-1.yml")
     assert "plano-prod" in asked
     assert "plano-prod-replica" not in asked
-    lines = host.check_output("/opt/plano/bin/plano status").splitlines()
-    found = {line.split()[0]: line for line in lines}
+    # It fails while anything does not answer, as after a power cycle.
+    end = time.monotonic() + SECONDS
+    while (status := host.run("/opt/plano/bin/plano status")).rc != 0 and time.monotonic() < end:
+        time.sleep(2)
+    assert status.rc == 0, status.stdout
+    found = {line.split()[0]: line for line in status.stdout.splitlines()}
     for component, version in OLDER.items():
         assert f" {version}" in found[component], found[component]
