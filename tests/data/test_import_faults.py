@@ -142,9 +142,10 @@ def test_killed_at_random_moments(importer: Importer, session: Session) -> None:
     rows = "".join(f"k{number},Kim,k{number}@example.org,2026-01-01,\n" for number in range(5000))
     began = time.monotonic()
     importer(HEADER + rows, run=of(0))
-    usual = time.monotonic() - began
-    killed = 0
-    for number in range(1, KILLS + 1):
+    longest = time.monotonic() - began
+    killed = number = 0
+    while killed < KILLS and number < 10 * KILLS:
+        number += 1
         before = clients(session)
         text, run = (
             HEADER + rows.replace("Kim", f"Kim {number}") + ANA.replace("c1", f"c{number}"),
@@ -156,10 +157,13 @@ def test_killed_at_random_moments(importer: Importer, session: Session) -> None:
                 importer(text, run=run)
             finally:
                 os._exit(0)
-        time.sleep(chance.uniform(0, usual))
+        time.sleep(chance.uniform(0, longest))
         os.kill(child, signal.SIGKILL)
         _pid, status = os.waitpid(child, 0)
-        killed += os.WIFSIGNALED(status)
+        if os.WIFSIGNALED(status):
+            killed += 1
+        else:
+            longest *= 0.7  # the first one was slower than those after it
         # The server ends what it was at when it misses its client.
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline and session.value(
@@ -167,7 +171,7 @@ def test_killed_at_random_moments(importer: Importer, session: Session) -> None:
         ):
             time.sleep(0.02)
         settled(session, importer, run, text, before)
-    assert killed >= KILLS // 2
+    assert killed == KILLS
 
 
 def test_a_file_that_is_still_being_written(
