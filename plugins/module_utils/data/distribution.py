@@ -10,7 +10,6 @@ action log at once, and what a killed one has committed is undone before it is r
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -24,8 +23,8 @@ from . import book, catalog, home, log, runs, undo
 from .errors import DataError
 from .names import Table
 from .session import Login, Session, connect
+from .tools import die_with_parent
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 _TAIL_BYTES = 65536
 
 
@@ -200,7 +199,8 @@ def _run_command(login: Login, work: Work, outcome: Outcome) -> None:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent(),
+                # What it had committed is then known to be all.
+                preexec_fn=die_with_parent(signal.SIGKILL),
             )
         except OSError as error:
             raise DataError(f"command {work.argv[0]}: {error.strerror}") from None
@@ -231,12 +231,6 @@ def environment(login: Login, work: Work) -> dict[str, str]:
         "PLANO_RUN_ID": work.run,
         "PGOPTIONS": " ".join(word for word in words if word),
     }
-
-
-def _die_with_parent() -> Any:
-    """Return what lets the command be killed when this process is: what it had committed is then known to be all."""
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _tail(output: int, lines: int) -> list[str]:

@@ -14,14 +14,14 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Sequence
+from typing import IO, Any, Callable, Sequence
 
 from .errors import DataError
 from .session import Login, Session
 
 # Debian's and the PostgreSQL project's places of one version beside others.
 PLACES = ("/usr/lib/postgresql/{major}/bin", "/usr/pgsql-{major}/bin")
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None)
 # The server's words that repeat the text of a value.
 _VALUES = re.compile(r"invalid (input|byte)|malformed|out of range|cannot be cast|value too long|incorrect|bad ")
@@ -78,7 +78,7 @@ class Tools:
                 stdout=stream,
                 stderr=errors,
                 env=environment,
-                preexec_fn=die_with_parent,
+                preexec_fn=die_with_parent(signal.SIGTERM),
             )
         return Work(program, process, errors, login)
 
@@ -171,9 +171,16 @@ def pattern(schemas: Sequence[str]) -> list[str]:
     return ["--schema=" + '"' + schema.replace('"', '""') + '"' for schema in schemas]
 
 
-def die_with_parent() -> None:
-    """Let the kernel end a program with the process that started it, however that ends."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def die_with_parent(number: signal.Signals) -> Callable[[], None]:
+    """Return what a program calls before it begins, for the kernel to end it with this process, however that ends."""
+    parent = os.getpid()
+
+    def die() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # it has ended already
+            os._exit(1)
+
+    return die
 
 
 def _major(program: Path) -> int:
