@@ -96,6 +96,8 @@ def scratch(session: Session, loading: Loading, schemas: list[str]) -> Iterator[
             "i": f" LOCALE_PROVIDER icu ICU_LOCALE {literal(locale or '')}",
             "b": f" LOCALE_PROVIDER builtin BUILTIN_LOCALE {literal(locale or '')}",
         }
+        # Of a restore that is killed meanwhile the server goes on with this: whoever cleans up ends it by this name.
+        plain.execute("SELECT set_config('application_name', %s, false)", [loading.application])
         plain.execute(
             f"CREATE DATABASE {identifier(loading.scratch)}{owner} TEMPLATE template0 ENCODING {literal(encoding)}"
             f" LC_COLLATE {literal(collate)} LC_CTYPE {literal(ctype)}{words.get(provider, '')}"
