@@ -132,7 +132,7 @@ class BalancedFleet:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=600,
         )
         return Done(done.returncode, done.stdout + done.stderr, log.read_text().splitlines())
 

@@ -189,7 +189,7 @@ class Repository:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=600,
         )
         # Nothing of it is left.
         assert list(self.temporary.iterdir()) == [], done.stdout + done.stderr

@@ -18,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +48,7 @@ apt-get -qq update
 apt-get -qq install --no-install-recommends haproxy nftables python3-venv python3-psycopg python3-psycopg2 postgresql-client \\
   systemd-timesyncd >/dev/null
 """
-PATIENCE = 300
+PATIENCE = 900
 
 SECRETS = {
     "database": {
@@ -216,18 +215,18 @@ class Flow:
         """Ask each host as the load balancer does: by its proxy."""
         found = {}
         for name, address in self.listed().items():
-            with urllib.request.urlopen(f"http://{address}:8080{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{address}:8080{path}", timeout=30) as answer:
                 found[name] = json.load(answer)
         return found
 
     def wait_until_served(self) -> None:
         """The backend's connections ended with the database; it gets new ones by itself."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while True:
             try:
                 self.asked("/clients")
                 return
-            except urllib.error.HTTPError:
+            except OSError:  # an answer that is none, or none at all
                 assert time.monotonic() < end, "the backend does not find the database again"
                 time.sleep(0.5)
 

@@ -63,7 +63,7 @@ systemd-run --quiet --unit rds-restored --uid postgres /usr/lib/postgresql/17/bi
 
 def podman(*argv: str, stdin: str = "") -> str:
     done = subprocess.run(
-        [ROOT / "tools" / "podman", *argv], input=stdin, capture_output=True, text=True, timeout=120, check=False
+        [ROOT / "tools" / "podman", *argv], input=stdin, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, f"podman {argv}: {done.stdout}{done.stderr}"
     return done.stdout

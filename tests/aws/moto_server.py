@@ -53,14 +53,14 @@ class Moto:
         self._post("/moto-api/recorder/start-recording", b"")
         yield found
         self._post("/moto-api/recorder/stop-recording", b"")
-        with urllib.request.urlopen(self.url + "/moto-api/recorder/download-recording", timeout=10) as answer:
+        with urllib.request.urlopen(self.url + "/moto-api/recorder/download-recording", timeout=60) as answer:
             for line in answer.read().decode().splitlines():
                 call = json.loads(line)
                 found.append(call["headers"].get("X-Amz-Target", f"{call['method']} {call['url']}"))
 
     def _post(self, path: str, body: bytes) -> None:
         with urllib.request.urlopen(
-            urllib.request.Request(self.url + path, body, {"Content-Type": "text/plain"}, method="POST"), timeout=10
+            urllib.request.Request(self.url + path, body, {"Content-Type": "text/plain"}, method="POST"), timeout=60
         ) as answer:
             assert answer.status == 200
 

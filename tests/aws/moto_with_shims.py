@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
+import threading
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -39,6 +40,17 @@ def unknown_parameter_group_is_an_error() -> None:
         return found
 
     RDSBackend.describe_db_parameter_groups = describe
+
+
+def of_many_first_writes_one_is_first() -> None:
+    """S3 decides between writes with a condition; moto looks, then writes, and another thread may come between."""
+    put, alone = S3Response.put_object, threading.Lock()
+
+    def put_alone(self: S3Response) -> Any:
+        with alone:
+            return put(self)
+
+    S3Response.put_object = put_alone
 
 
 def web_acl_lists_its_resources() -> None:
@@ -239,6 +251,7 @@ SHIMS = (
     bucket_policy_knows_how_a_request_came,
     instance_has_an_id_of_its_own,
     instance_has_its_interfaces_groups,
+    of_many_first_writes_one_is_first,
     rename_refuses_a_name_that_is_taken_and_takes_its_time,
     restored_instance_gets_defaults,
     security_group_that_another_names_stays,

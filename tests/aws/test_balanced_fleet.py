@@ -36,13 +36,10 @@ def test_a_quarter_is_away_at_a_time_and_all_come_back(fleet: BalancedFleet) -> 
     assert sorted(line.split()[0] for line in done.log) == ALL
     # Included once for each turn: one, a quarter, and the rest a quarter at a time.
     turns = [line for line in done.said.splitlines() if line.startswith("included: ") and "release_turn.yml" in line]
-    assert [sorted(line.split(" for ")[1].split(" => ")[0].split(", ")) for line in turns] == [
-        ["app-1"],
-        ["app-2", "app-3"],
-        ["app-4", "app-5"],
-        ["app-6", "app-7"],
-        ["app-8"],
-    ]
+    found = [sorted(line.split(" for ")[1].split(" => ")[0].split(", ")) for line in turns]
+    assert found[:2] == [["app-1"], ["app-2", "app-3"]]
+    # ansible-core takes the turns of the rest in the order in which their hosts ask for them.
+    assert sorted(found[2:]) == [["app-4", "app-5"], ["app-6", "app-7"], ["app-8"]]
     assert fleet.standing() == ALL
 
 

@@ -154,7 +154,7 @@ class Account:
             raise Cut
 
     def rds(self, **more: Any) -> Rds:
-        patience = Patience(**{"look": 0, "say": 1000, "settle": 0.5, "rename": 5, "restore": 5, "snapshot": 5, **more})
+        patience = Patience(**{"look": 0, "say": 1000, "settle": 5, "rename": 5, "restore": 5, "snapshot": 5, **more})
         return Rds(client("rds", watched=True), _aws.explained, self.said.append, patience)
 
     def one(self, name: str) -> dict[str, Any]:
@@ -824,8 +824,8 @@ def creating(mine: Account) -> None:
         (None, {"login_host": "192.0.2.1"}, ["login_host 192.0.2.1 is not where plano-prod answers"]),
         (taken, {}, ["the name plano-prod-restored-", "is there and is no half of this restore"]),
         (None, {"time": "2999-01-01T00:00:00Z"}, ["is in the future: now it is"]),
-        (None, {"time": ago(minutes=2)}, ["is too recent: plano-prod can go back to", "every 5 minutes"]),
-        (None, {"time": ago(days=9), "checkpoint": ""}, ["is before the oldest automated backup of plano-prod"]),
+        (None, {"time": {"minutes": 2}}, ["is too recent: plano-prod can go back to", "every 5 minutes"]),
+        (None, {"time": {"days": 9}, "checkpoint": ""}, ["is before the oldest automated backup of plano-prod"]),
         (None, {"time": "2026-11-27T10:30:00"}, ["is not in UTC: write it as"]),
         (None, {"time": "2026-11-27T10:30:00-03:00"}, ["is not in UTC"]),
         (None, {"time": "noon"}, ["'noon' is no ISO 8601 time"]),
@@ -835,8 +835,9 @@ def creating(mine: Account) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_before_anything_is_made(
-    mine: Account, prepare: Callable[[Account], None] | None, order: dict[str, str], texts: list[str]
+    mine: Account, prepare: Callable[[Account], None] | None, order: dict[str, Any], texts: list[str]
 ) -> None:
+    order = {name: ago(**value) if isinstance(value, dict) else value for name, value in order.items()}
     mine.snapshot()
     if prepare:
         prepare(mine)

@@ -131,7 +131,7 @@ def listed(folder: Path, inventory: Path) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

@@ -52,7 +52,7 @@ def run(aws: Moto, tmp_path: Path) -> Callable[..., tuple[int, str]]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=600,
         )
         return done.returncode, done.stdout + done.stderr
 

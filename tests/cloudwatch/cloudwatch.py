@@ -615,12 +615,12 @@ def main() -> None:
     if args.stand_in:
         stand_in(args)
         return
-    end = time.monotonic() + args.seconds
     with cloudwatch(
         args.folder, address=str(args.address), port=args.port, proxy_port=args.proxy_port, seconds=args.seconds
     ) as found:
         found.feed()
         show(found)
+        end = time.monotonic() + args.seconds
         while time.monotonic() < end:
             time.sleep(max(0.0, min(60.0, end - time.monotonic())))
             found.feed(minutes=range(2))

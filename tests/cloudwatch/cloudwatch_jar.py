@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,14 +117,19 @@ class Exporter:
         """Ask it by signal; there is no answer but a line in the log."""
         before = self.said.count("Reloading configuration")
         self.process.send_signal(signal.SIGHUP)
-        end = time.monotonic() + 20
-        while self.said.count("Reloading configuration") == before:
-            assert time.monotonic() < end, "it did not say that it reloads"
-            time.sleep(0.05)
+        eventually(lambda: self.said.count("Reloading configuration") > before)
 
     @property
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8")
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for what comes about after the line in the log that announces it."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.1)
 
 
 def free_port() -> int:

@@ -71,5 +71,6 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloudwatch]:
     # The third is for tests that make resources, where no other test sees them.
     regions = (HOME_REGION, EDGE_REGION, "eu-west-1")
     with cloudwatch(tmp_path_factory.mktemp("cloudwatch"), regions=regions, seconds=3600) as found:
-        found.feed()
+        # Also for what is asked later in the session: the exporter reads the time from 20 to 10 minutes before.
+        found.feed(minutes=range(-60, 30))
         yield found

@@ -95,7 +95,7 @@ def test_both_ways_lead_a_newer_sdk_which_speaks_cbor(jar, newer_sdk, aws, tmp_p
 
 def test_it_runs_alone_for_exporters_elsewhere_and_ends_by_itself(tmp_path):
     script = Path(__file__).with_name("cloudwatch.py")
-    argv = [sys.executable, script, "--folder", tmp_path, "--seconds", "3"]
+    argv = [sys.executable, script, "--folder", tmp_path, "--seconds", "10"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         said = json.loads(process.stdout.readline())
         seen = boto3.client(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cloudwatch import EDGE_REGION, HOME_REGION
-from cloudwatch_jar import exporter
+from cloudwatch_jar import eventually, exporter
 from cloudwatch_watch import described
 
 from ansible_collections.plano.delivery.plugins.module_utils.aws.cloudwatch_exporter import change, plan
@@ -35,7 +35,8 @@ def test_rules_are_read_again(jar, aws, tmp_path, way):
             assert running.reload() == 200
         else:
             running.hang_up()
-        assert sorted(running.scrape().families) == NEW_FAMILIES
+        # By signal there is no answer that says that it is done.
+        eventually(lambda: sorted(running.scrape().families) == NEW_FAMILIES, seconds=0 if way == "http" else 60)
 
 
 def test_a_region_is_not_read_again_though_the_reload_says_that_it_is_well(jar, aws, tmp_path):
@@ -75,8 +76,8 @@ def test_a_reload_that_fails_keeps_the_old_rules(jar, aws, tmp_path, broken):
         assert running.scrape().families == OLD_FAMILIES
         running.hang_up()
         # By signal only the log tells.
+        eventually(lambda: "Configuration reload failed" in running.said)
         assert running.scrape().families == OLD_FAMILIES
-        assert "Configuration reload failed" in running.said
 
 
 def test_an_exporter_that_fails_to_read_still_calls_itself_healthy(jar, aws, tmp_path):

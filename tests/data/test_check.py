@@ -144,9 +144,9 @@ def test_a_user_query_can_write_nothing_and_leaves_no_setting(table: Session) ->
 
 
 def test_a_user_query_has_its_time(table: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "QUERY_SECONDS", 0.1)
+    monkeypatch.setattr(checks, "QUERY_SECONDS", 1.0)
     rules = [
-        {"name": "slow", "check": "query", "sql": "SELECT pg_sleep(5)"},
+        {"name": "slow", "check": "query", "sql": "SELECT pg_sleep(60)"},
         {"name": "ok", "check": "query", "sql": "SELECT 1 WHERE false"},
     ]
     report = checks.look(table, rules, {})

@@ -143,7 +143,7 @@ def tell(server: Server, database: str, people: Session, mail: Any) -> Tell:
         params = {
             "run": "r1", "event": None, "recipients_query": QUERY, "max_recipients": 10, "default_language": "en", "texts": {},
             "target": "the price list", "webhook": None,
-            "mail": {**by_mail, "username": "", "password": None, "timeout": 5.0, "ca_cert": ""},
+            "mail": {**by_mail, "username": "", "password": None, "timeout": 30.0, "ca_cert": ""},
         }  # fmt: skip
         return data_message.tell(server.login(database), {**params, **changed}, apply)
 
@@ -152,7 +152,7 @@ def tell(server: Server, database: str, people: Session, mail: Any) -> Tell:
 
 def hook(web: Any, **more: Any) -> dict[str, Any]:
     url = f"http://127.0.0.1:{web.server_address[1]}/in"
-    return {"mail": None, "webhook": {"url": url, "headers": {"X-Token": "t"}, "timeout": 5.0, "ca_cert": "", **more}}
+    return {"mail": None, "webhook": {"url": url, "headers": {"X-Token": "t"}, "timeout": 30.0, "ca_cert": "", **more}}
 
 
 def test_each_is_told_once_and_in_their_language(tell: Tell, mail: Any, people: Session) -> None:
@@ -235,7 +235,7 @@ def test_a_password_needs_tls_and_tls_must_be_there(tell: Tell, mail: Any) -> No
         "host": "127.0.0.1",
         "port": mail.server_address[1],
         "sender": "plano@example.com",
-        "timeout": 5.0,
+        "timeout": 30.0,
         "ca_cert": "",
     }
     with pytest.raises(DataError, match=r"mail\.username needs mail\.starttls"):
@@ -255,7 +255,7 @@ def test_over_tls_with_a_password(tell: Tell, mail: Any, tmp_path: Path) -> None
     )  # fmt: skip
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
-    login = {"starttls": True, "username": "plano", "password": "p w", "timeout": 5.0}
+    login = {"starttls": True, "username": "plano", "password": "p w", "timeout": 30.0}
     by_mail = {"host": "127.0.0.1", "port": mail.server_address[1], "sender": "plano@example.com", **login}
     mail.tls = context
     with pytest.raises(DataError, match="its certificate is not trusted") as caught:

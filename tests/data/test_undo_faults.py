@@ -148,7 +148,7 @@ def test_others_write_while_an_undo_is_at_work(many: Session, server: Server, da
 
     def work(first: int) -> None:
         try:
-            with server.session(database, "app", "") as other:
+            with server.session(database, "app", "", lock_seconds=60) as other:
                 number = first
                 while not stop.is_set():
                     number += 2

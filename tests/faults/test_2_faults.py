@@ -273,7 +273,7 @@ def test_d07_hostile_archive(host, scratch, kind):
         for info, data in HOSTILE[kind][1:]:
             out.addfile(info, io.BytesIO(data))
     look = "find / -xdev -path /var/log -prune -o -path /tmp -prune -o -type f -printf '%p %s %T@\\n' -o -printf '%p %y\\n' | grep -v plano/store | sort"
-    look += " | grep -vE '^/(root|home|var/tmp|var/lib/systemd|var/lib/plano/[a-z]+/lock|opt/plano/.staging)'"
+    look += " | grep -vE '^/(root|home|var/tmp|var/lib/systemd|var/lib/plano/[a-z]+/lock|var/lib/apt|var/cache|var/backups|opt/plano/.staging)'"
     host.on("rm -f /etc/plano-was-here")
     before = host.on(look)
     found = host.send(with_archive(host.request(NEW), path))
@@ -439,27 +439,29 @@ def race(host: FaultHost, runners: dict[str, bytes]) -> dict[str, Result]:
     ],
 )
 def test_d14_health_check_fails(host, fault, words):
-    request = host.request("1.2.0-broken" if fault == "500" else NEW, start_timeout=4)
+    limit = 4 if fault == "refused" else 15
+    request = host.request("1.2.0-broken" if fault == "500" else NEW, start_timeout=limit)
     if fault == "refused":
         with_file(request, '"PORT=@PORT@"', '"PORT=18099"')
     if fault == "version":
         with_file(request, '"PLANO_RELEASE=@ID@"', '"PLANO_RELEASE=somebody else"')
-    unchanged(host, host.send(request), "was never given traffic: not healthy within 4 s", words, "goes on serving")
+    reason = f"was never given traffic: not healthy within {limit} s"
+    unchanged(host, host.send(request), reason, words, "goes on serving")
     assert host.states(request["change"]["id"]) == ["staged", "failed"]
 
 
-@pytest.mark.parametrize(("delay", "passes"), [(7.2, True), (11, False)], ids=["inside", "outside"])
-def test_d15_slow_start(host, delay, passes):
-    """Its limit is 10 s; the application itself takes about one second more than *delay*."""
+@pytest.mark.parametrize(("delay", "limit", "passes"), [(7.2, 25, True), (11, 10, False)], ids=["inside", "outside"])
+def test_d15_slow_start(host, delay, limit, passes):
+    """The application itself takes about one second more than *delay*, and longer on a busy machine."""
     request = with_file(
-        host.request(NEW, start_timeout=10), "ExecStart=", f'ExecStart=/bin/sh -c \'sleep {delay}; exec "$0" "$@"\' '
+        host.request(NEW, start_timeout=limit), "ExecStart=", f'ExecStart=/bin/sh -c \'sleep {delay}; exec "$0" "$@"\' '
     )
     found = host.send(request)
     if passes:
         assert found["status"] == "confirmed", found
         assert found["phases"]["health"] > delay
     else:
-        unchanged(host, found, "was never given traffic: not healthy within 10 s", "goes on serving")
+        unchanged(host, found, f"was never given traffic: not healthy within {limit} s", "goes on serving")
 
 
 def test_d16_start_then_crash(host):

@@ -117,7 +117,7 @@ def test_the_search_finds_what_is_told(host: FaultHost) -> None:
     canary = f"canary-{uuid.uuid4().hex}"
     seen: dict[str, bytes] = {}
     with sampled(host.console(f"exec python3 -c '{SAMPLER}'"), seen, "host"):
-        host.on(f"env CANARY={canary} sleep 1; echo told {canary} | systemd-cat; echo {canary} > /var/tmp/{canary}")
+        host.on(f"env CANARY={canary} sleep 5; echo told {canary} | systemd-cat; echo {canary} > /var/tmp/{canary}")
     assert canary.encode() in seen["host"]
     assert host.on(f"grep -rlF {canary} {PLACES}").splitlines()[-1].startswith("/var/")
     assert host.on(f"rm /var/tmp/{canary}; journalctl | grep -cF {canary}") != "0\n"

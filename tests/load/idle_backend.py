@@ -4,6 +4,7 @@ one request of each connection and closes it at the very moment the next one com
 
 import http.client
 import re
+import socket
 import socketserver
 import subprocess
 import sys
@@ -35,7 +36,12 @@ with socketserver.ThreadingTCPServer(("127.0.0.1", BACK), Backend) as server, te
     file.flush()
     proxy = subprocess.Popen(["/usr/sbin/haproxy", "-db", "-q", "-f", file.name], stderr=subprocess.DEVNULL)
     try:
-        time.sleep(1)
+        for _attempt in range(300):
+            try:
+                socket.create_connection(("127.0.0.1", FRONT), 1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
         for method in ("GET", "POST"):
             user = http.client.HTTPConnection("127.0.0.1", FRONT, timeout=5)
             for _ in range(2):

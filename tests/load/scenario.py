@@ -25,10 +25,14 @@ UPLOAD = None  # stands in a plan for a request that takes UPLOAD_SECONDS, begun
 # apt runs it as an operator or unattended-upgrades would; what it must leave behind is checked at once.
 PACKAGE = """
 apt-get install --yes --quiet --allow-downgrades -o DPkg::Lock::Timeout=120 {package}
-sleep 2
-master=$(systemctl show --property MainPID --value haproxy)
+for try in $(seq 60); do
+  master=$(systemctl show --property MainPID --value haproxy)
+  worker=$(pgrep --newest --parent $master) || true
+  test /proc/$master/exe -ef /usr/sbin/haproxy -a /proc/$worker/exe -ef /usr/sbin/haproxy && break
+  sleep 0.5
+done
 test /proc/$master/exe -ef /usr/sbin/haproxy
-test /proc/$(pgrep --newest --parent $master)/exe -ef /usr/sbin/haproxy
+test /proc/$worker/exe -ef /usr/sbin/haproxy
 test $(readlink /etc/haproxy/haproxy.cfg) = /opt/plano/haproxy/current/config/haproxy.cfg
 rm --force /etc/haproxy/haproxy.cfg.dpkg-*
 /opt/plano/bin/plano verify

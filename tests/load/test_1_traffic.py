@@ -58,7 +58,7 @@ def words(found: Traffic) -> str:
 
 
 def test_a_good_server_lets_nobody_down_and_connections_are_kept():
-    found = visit(answers(OK), users=3)
+    found = visit(answers(OK), users=3, seconds=2)
     assert len(found.requests) >= 20
     assert found.failures == []
     assert len({request.connection for request in found.requests}) == 3

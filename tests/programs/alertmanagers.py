@@ -176,7 +176,7 @@ class Running:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def prove(self, **changed: str | Path) -> tuple[int, str]:
         """Ask for the proof that this one runs as it should, or as *changed*."""

@@ -126,7 +126,7 @@ class Running:
     def stop(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(45)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -345,7 +345,7 @@ def test_the_proof_does_not_wait_for_ever(tls, serve, tmp_path):
         configuration=tmp_path / "password",
     )
     assert (code, "/-/ready does not answer: no whole answer within 5 s" in words) == (1, True), words
-    assert 4 < time.monotonic() - began < 9
+    assert 4 < time.monotonic() - began < 15  # it would drip for 20 s
 
 
 class Hooks(http.server.BaseHTTPRequestHandler):

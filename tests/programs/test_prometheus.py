@@ -265,16 +265,14 @@ def test_a_new_target_must_answer(start):
     started.running.proven()
     port = free_port()
     started.change(jobs=[own_job(port)])
-    until(lambda: "does not answer" in started.running.prove()[1], "it was asked")
-    code, said = started.running.prove()
-    assert code == 1
-    assert said.startswith(f"target own 127.0.0.1:{port} does not answer: ")
+    refused = f"target own 127.0.0.1:{port} does not answer: "
+    until(lambda: refused in started.running.prove()[1], "it was asked", 30)
     # Nor does it help to try it again, once what was seen of it is older than an interval and a timeout.
     started.change()
     started.running.proven()
     until(lambda: not started.running.query('last_over_time(up{job="own"}[4s])'), "nobody asks it any more")
     started.change(jobs=[own_job(port)])
-    until(lambda: "does not answer" in started.running.prove()[1], "it was asked again")
+    until(lambda: refused in started.running.prove()[1], "it was asked again", 30)
     with target(port):
         started.running.proven()
 
@@ -294,15 +292,17 @@ def test_a_target_with_other_labels_that_answered_before_is_proven_all_the_time(
     with target(port):
         # Asked seldom enough to be seen before it is asked under its new labels.
         started = start(jobs=[{**own_job(port), "scrape_interval": "6s", "scrape_timeout": "3s"}])
-        until(lambda: started.running.query('up{job="own"} offset 2s == 1'), "it answers")
+        until(lambda: started.running.query('up{job="own"} offset 2s == 1'), "it answers", 60)
         changed = {**own_job(port), "scrape_interval": "6s", "scrape_timeout": "3s", "labels": {"tier": "gold"}}
         started.change(jobs=[changed])
-        said = set()
-        end = time.monotonic() + 14
-        while time.monotonic() < end:
+        said, end = {started.running.prove()}, time.monotonic() + 60
+        while not started.running.query('up{job="own",tier="gold"} == 1'):
+            assert time.monotonic() < end, said
             said.add(started.running.prove())
-        assert started.running.query('up{job="own",tier="gold"} == 1')
-        assert said - {(1, "")} == {(0, "proven\n")}, said
+        said.add(started.running.prove())
+        # Prometheus asks itself once a second, and on a busy machine may miss its own answer: that is not this target's.
+        assert (0, "proven\n") in said
+        assert [words for _code, words in said if "own 127.0.0.1" in words] == []
 
 
 def test_nobody_is_proven_by_what_does_not_answer(start, tmp_path):
@@ -377,7 +377,8 @@ def test_a_writer_that_is_away_does_not_keep_it_from_stopping(start):
     until(lambda: started.running.query("prometheus_remote_storage_samples_pending > 0"), "samples wait")
     began = time.monotonic()
     started.running.stop()
-    assert time.monotonic() - began < 15
+    # Its own time for the rest of the samples would be a minute.
+    assert time.monotonic() - began < 40
     assert started.running.process.returncode == 0
 
 
@@ -417,7 +418,7 @@ def test_data_is_used_only_by_versions_between_which_one_can_go_back(tmp_path, w
 def test_an_older_version_really_reads_what_a_newer_one_wrote_where_it_may(tmp_path, tls):
     started = Started(tmp_path, VERSIONS[NEW], tls)
     try:
-        until(lambda: started.running.query("up"), "there are samples")
+        until(lambda: started.running.query("prometheus_build_info"), "there are samples", 30)
         (written,) = started.running.query("prometheus_build_info")
     finally:
         started.running.stop()

@@ -182,7 +182,7 @@ class Rds:
             capture_output=True,
             text=True,
             check=False,
-            timeout=240,
+            timeout=900,
         )
         said = done.stdout + done.stderr
         assert "S3CRET" not in said, "a password was shown"

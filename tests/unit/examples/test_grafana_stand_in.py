@@ -475,5 +475,5 @@ def test_a_clean_end_leaves_no_journal_and_answers_until_then(host):
     host.start()
     began = time.monotonic()
     host.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert sorted(path.name for path in host.state.iterdir()) == ["grafana.db", "plano-version"]

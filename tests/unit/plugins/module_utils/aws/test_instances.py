@@ -9,7 +9,7 @@ import re
 from datetime import datetime, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.plano.delivery.plugins.module_utils.aws import instances
@@ -62,12 +62,14 @@ def taken(checkpoint="before", live=None, **more):
     )
 
 
+@settings(deadline=None)
 @given(CHECKPOINTS)
 def test_every_checkpoint_has_a_name_that_rds_takes(checkpoint):
     name = instances.snapshot_name("plano-prod", checkpoint)
     assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) and len(name) <= 255
 
 
+@settings(deadline=None)
 @given(st.lists(CHECKPOINTS, min_size=2, max_size=2, unique=True))
 def test_two_checkpoints_have_two_names(two):
     first, second = (instances.snapshot_name("plano-prod", name) for name in two)

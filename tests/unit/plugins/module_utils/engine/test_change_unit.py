@@ -145,7 +145,7 @@ def test_a_change_waits_for_what_is_soon_over(component, of):
 def test_a_change_does_not_wait_for_ever(component, monkeypatch):
     monkeypatch.setattr(change, "LOCK_SECONDS", 0.1)
     release = staged(component, "1")
-    other = beside(component, {"change": "other", "release": release}, seconds=0.6)
+    other = beside(component, {"change": "other", "release": release}, seconds=3)
     outcome = change.carry_out(component, Order.new(release, {"id": "c-1"}))
     other.join()
     assert outcome["status"] == "refused"

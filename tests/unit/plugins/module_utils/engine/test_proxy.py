@@ -101,7 +101,7 @@ def test_a_reload_in_progress_is_waited_for_and_its_process_is_told(proxy, maste
     master.stop()
 
     def come_back() -> None:
-        time.sleep(0.2)
+        time.sleep(0.5)
         # It had read the map file before the switch was recorded.
         master.slots = {"21": "blue", "20": "blue"}
         master.start()

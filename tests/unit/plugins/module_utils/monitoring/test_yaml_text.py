@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.plano.delivery.plugins.module_utils.monitoring.yaml_text import yaml_text
@@ -15,6 +15,7 @@ KEYS = st.one_of(st.sampled_from(["no", "on", "a_b", "1", ""]), st.text(st.chara
 VALUES = st.recursive(SCALARS, lambda inner: st.one_of(st.lists(inner), st.dictionaries(KEYS, inner)), max_leaves=8)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(value=st.dictionaries(KEYS, VALUES, min_size=1))
 def test_yaml_reads_what_was_written(value):
     assert yaml.safe_load(yaml_text(value)) == value
