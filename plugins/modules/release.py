@@ -149,6 +149,9 @@ options:
         C(ca) is a file with the only certificates believed, C(user) and C(password_file), for example below C(@SECRETS@), are
         sent as basic authentication.
       - For V(command), C(argv) must succeed within C(timeout) seconds (30), and its output must match the regular expression C(stdout).
+      - With C(only) V(change) a check is asked during a change alone. It is for what depends on others, such as a database that an
+        exporter reads - what such a check would find later is not the release's fault, so C(plano status) and a run that changes
+        nothing do not ask it.
     type: list
     elements: dict
     default: []

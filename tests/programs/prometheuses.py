@@ -141,8 +141,8 @@ class Running:
         log = self.log.read_text(encoding="utf-8")
         return len(re.findall(r"Completed loading of configuration file|Error reloading config", log))
 
-    def prove(self, **changed: str | Path) -> tuple[int, str]:
-        """Run the proof as the engine does, that this one runs as it should or as *changed*; return its code and what it said."""
+    def prove(self, targets: bool = True, **changed: str | Path) -> tuple[int, str]:
+        """Run the proof as the engine does in a change, that this one runs as it should or as *changed*; return its code and what it said."""
         given: dict[str, str | Path] = {
             "url": self.url,
             "authority": self.tls / "ca.crt",
@@ -153,7 +153,7 @@ class Running:
             **{name.replace("_", "-"): value for name, value in changed.items()},
         }
         argv = [f"--{name}={value}" for name, value in given.items()]
-        return run("prove.py", *argv)
+        return run("prove.py", *argv, *(["--targets"] if targets else []))
 
     def proven(self) -> None:
         until(lambda: self.prove() == (0, "proven\n"), f"it is proven, but it says: {self.prove()[1]}", 20)

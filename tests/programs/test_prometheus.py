@@ -267,6 +267,8 @@ def test_a_new_target_must_answer(start):
     started.change(jobs=[own_job(port)])
     refused = f"target own 127.0.0.1:{port} does not answer: "
     until(lambda: refused in started.running.prove()[1], "it was asked", 30)
+    # Whoever looks without changing anything is told of Prometheus, not of those it asks.
+    assert started.running.prove(targets=False) == (0, "proven\n")
     # Nor does it help to try it again, once what was seen of it is older than an interval and a timeout.
     started.change()
     started.running.proven()

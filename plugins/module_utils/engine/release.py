@@ -167,6 +167,8 @@ def request_faults(request: Mapping[str, Any]) -> list[str]:
         faults += _check_faults(check)
     if not request.get("health") and (request.get("activation") or {}).get("strategy") != "none":
         faults.append("health is empty; no evidence is failure: name at least one check")
+    elif request.get("health") and all(check.get("only") for check in request["health"]):
+        faults.append("health: every check is for changes only; no evidence is failure: name one that is always asked")
     return faults
 
 
@@ -209,6 +211,8 @@ def _check_faults(check: Mapping[str, Any]) -> list[str]:
             re.compile(str(check.get(name) or ""))
         except re.error as exc:
             return [f"health: {name} '{check[name]}' is not a regular expression: {exc}"]
+    if check.get("only") not in (None, "change"):
+        return [f"health: only '{check['only']}' must be change, or not be there"]
     timeout = check.get("timeout")
     if timeout is not None and not re.fullmatch(r"[1-9][0-9]*(\.[0-9]+)?", str(timeout)):
         return [f"health: timeout '{timeout}' is not a number of seconds"]

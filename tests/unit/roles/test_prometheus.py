@@ -156,20 +156,19 @@ def test_the_role_hands_over_a_release_that_proves_itself(release, tmp_path):
     shipped = [path.name for path in ROLE.glob("files/rules/*.yml")]
     checked = [*sorted([*shipped, "own.yml"]), "plano_configuration.yml"]
     assert asked["validate"][2][3:] == [f"@RELEASE@/config/rules/{name}" for name in checked]
+    proof = [
+        *python,
+        "@RELEASE@/config/prove.py",
+        "--url=https://127.0.0.1:9090",
+        "--authority=/var/lib/plano/tls/ca.crt",
+        "--user=plano",
+        "--password-file=@SECRETS@/monitoring_password",
+        "--expected=@RELEASE@/config/expected.json",
+        "--version=@VERSION@",
+    ]
     assert asked["health"] == [
-        {
-            "type": "command",
-            "argv": [
-                *python,
-                "@RELEASE@/config/prove.py",
-                "--url=https://127.0.0.1:9090",
-                "--authority=/var/lib/plano/tls/ca.crt",
-                "--user=plano",
-                "--password-file=@SECRETS@/monitoring_password",
-                "--expected=@RELEASE@/config/expected.json",
-                "--version=@VERSION@",
-            ],
-        }
+        {"type": "command", "argv": proof},
+        {"type": "command", "argv": [*proof, "--targets"], "only": "change"},
     ]
     assert {key: asked[key] for key in ("component", "version", "state", "strategy")} == {
         "component": "prometheus",

@@ -82,6 +82,20 @@ def test_a_current_release_that_went_silent_is_released_again(component):
     assert change.plan(component, request("1")).changed is False
 
 
+def test_what_is_asked_of_a_change_only_fails_it_and_is_no_fault_of_what_runs(component):
+    others = {"answer": True}
+    component.host.answers["others"] = lambda: Done(["others"], 0 if others["answer"] else 1, "", "nobody")
+    health = [*request("1")["health"], {"type": "command", "argv": ["others"], "only": "change"}]
+    assert deploy(component, "1", health=health)["status"] == "confirmed"
+    others["answer"] = False
+    assert component.serves(component.described(component.ledger().history.current))
+    assert change.plan(component, request("1", health=health)).changed is False
+    assert deploy(component, "1", health=health)["status"] == "unchanged"
+    outcome = deploy(component, "2", health=health)
+    assert (outcome["status"], serving(component)) == ("reverted", "1")
+    assert "nobody" in outcome["message"]
+
+
 def test_a_refused_validation_touches_nothing(component):
     deploy(component, "1")
     component.host.refuses("validate", "line 3: unknown directive")

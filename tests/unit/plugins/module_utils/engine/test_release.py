@@ -68,6 +68,8 @@ def artifact(**changed: object) -> dict:
         ),
         ({"health": []}, "no evidence is failure"),
         ({"health": [{"type": "ping"}]}, "must be http, tcp or command"),
+        ({"health": [{"type": "tcp", "port": 1, "only": "deploy"}]}, "health: only 'deploy' must be change"),
+        ({"health": [{"type": "tcp", "port": 1, "only": "change"}]}, "every check is for changes only"),
         ({"health": [{"type": "http"}]}, "a check of type http needs url"),
         (
             {"health": [{"type": "http", "url": "http://127.0.0.1/", "match": "("}]},
