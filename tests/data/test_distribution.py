@@ -15,7 +15,7 @@ import pytest
 from logbook import WHO, content, log_tables, undo_run
 from server import Server
 
-from ansible_collections.plano.delivery.plugins.module_utils.data import distribution, runs
+from ansible_collections.plano.delivery.plugins.module_utils.data import distribution, runs, tools
 from ansible_collections.plano.delivery.plugins.module_utils.data.book import Book
 from ansible_collections.plano.delivery.plugins.module_utils.data.errors import DataError
 from ansible_collections.plano.delivery.plugins.module_utils.data.names import Table
@@ -127,6 +127,18 @@ def test_a_command_that_takes_too_long(table: Session, go: Any) -> None:
     with pytest.raises(distribution.WorkError, match=r"took longer than 5 s and was stopped\. All it had committed"):
         go(environment={"PAUSE": "60"}, timeout=5.0)
     assert content(table, "t") == ["(100,old)"]
+
+
+def test_a_command_whose_parent_died_before_it_began_never_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    die = tools.die_with_parent(signal.SIGKILL)
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(os, "getppid", lambda: 0)
+        try:
+            die()
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
 
 
 def test_a_command_that_is_not_there_or_changes_nothing(table: Session, go: Any) -> None:

@@ -21,6 +21,7 @@ from ansible_collections.plano.delivery.plugins.module_utils.data import (
     checkpoint,
     erasure,
     home,
+    leftovers,
     manifest,
     restore,
     runs,
@@ -534,3 +535,24 @@ def test_a_killed_restore_leaves_the_old_data_or_the_new(
     assert "begun" not in ended.values()
     if rows == 100:
         assert "confirmed" in [state for (operation, _run), state in ended.items() if operation == "restore"]
+
+
+def test_what_the_server_is_still_creating_for_a_killed_restore_is_found_by_its_name(
+    plain: Session, server: Server, tmp_path: Path
+) -> None:
+    before(plain, tmp_path)
+    database = plain.login.database
+    looks = "SELECT application_name FROM pg_stat_activity WHERE query LIKE 'CREATE DATABASE%plano_restore_%' AND wait_event_type = 'Lock'"
+    with server.session(database, "super", "") as other, other.transaction():
+        other.execute("LOCK TABLE pg_database IN SHARE MODE")
+        process = start(server, database, tmp_path, "")
+        deadline = time.monotonic() + 20
+        while not server.sql(looks) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        # Its client is gone, and it goes on: nothing but its name tells whose it is.
+        process.kill()
+        process.join(30)
+        suffix = server.sql("SELECT suffix FROM plano_delivery.restore WHERE state = 'loading'", database)
+        assert server.sql(looks) == leftovers.application(suffix)
+    put_back(plain, tmp_path)
+    assert_clean(plain, server, tmp_path)

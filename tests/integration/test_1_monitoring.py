@@ -98,6 +98,7 @@ def test_an_alert_reaches_a_person_and_so_does_its_end(environment: Environment,
     environment.on("local-db", "systemctl stop postgresql@17-main.service")
     try:
         fired = inbox.wait("PostgresqlDown", "firing", 180)
+        # It fails, for PostgreSQL; what it says is looked at.
         found = json.loads(environment.on("local-db", "/opt/plano/bin/plano status --json || true"))
         drift = {item["component"]: item["drift"] for item in found}
         assert drift["postgresql"]

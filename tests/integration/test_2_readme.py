@@ -47,7 +47,7 @@ def test_command(environment: Environment, number: int, kind: str, line: str) ->
             line_to_run = line.replace("sudo apt-get", "apt-get -o DPkg::Lock::Timeout=300").replace("sudo ", "")
         with environment.sources_cut() if line.startswith("make rollback") else nullcontext():
             done = environment.shell(line_to_run)
-            # Something may not have answered just then: CloudWatch is read once a minute.
+            # It asks each process for a second, which on a machine that runs other tests beside this may be too short.
             end = time.monotonic() + 120
             while line.endswith("status") and done.code != 0 and time.monotonic() < end:
                 time.sleep(5)

@@ -26,6 +26,7 @@ UPLOAD = None  # stands in a plan for a request that takes UPLOAD_SECONDS, begun
 PACKAGE = """
 apt-get install --yes --quiet --allow-downgrades -o DPkg::Lock::Timeout=120 {package}
 for try in $(seq 60); do
+  # Between two workers there is none for a moment; the tests below fail when none comes.
   master=$(systemctl show --property MainPID --value haproxy)
   worker=$(pgrep --newest --parent $master) || true
   test /proc/$master/exe -ef /usr/sbin/haproxy -a /proc/$worker/exe -ef /usr/sbin/haproxy && break

@@ -91,7 +91,7 @@ def test_the_older_versions_run_before_and_after(host):
     asked = host.check_output("cat /opt/plano/cloudwatch_exporter/current/config/sa-east-1.yml")
     assert "plano-prod" in asked
     assert "plano-prod-replica" not in asked
-    # It fails while anything does not answer: a scrape that was late is made up for by the next one.
+    # It asks each process for a second, which on a machine that runs other tests beside this may be too short.
     end = time.monotonic() + SECONDS
     while (status := host.run("/opt/plano/bin/plano status")).rc != 0 and time.monotonic() < end:
         time.sleep(2)
